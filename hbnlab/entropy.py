@@ -1,0 +1,48 @@
+"""Uncertainty of a categorical distribution: pure functions of its logits, along the last axis."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def entropy(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
+    """Shannon entropy of softmax(logits), in nats, in [0, ln(cls)].
+
+    A class with logit -inf has probability 0 and adds nothing. NaN logits, which stand for a cell
+    without a head, give NaN.
+
+    Source:
+        The exit criterion of BranchyNet (Teerapittayanon et al., ICPR 2016).
+    """
+    raw = torch.special.entr(logits.softmax(dim=-1)).sum(dim=-1)
+    return raw.clamp(0.0, max_entropy(logits.shape[-1]))
+
+
+def normalised_entropy(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
+    """Shannon entropy of softmax(logits) over its maximum, ln(cls), in [0, 1].
+
+    The division makes levels with different numbers of classes comparable.
+
+    Raises:
+        ValueError: with fewer than two classes, where the ratio is 0/0.
+    Source:
+        The division is ours; see ``entropy``.
+    """
+    if logits.shape[-1] < 2:
+        raise ValueError(f"normalised entropy needs at least 2 classes, got {logits.shape[-1]}")
+    return (entropy(logits) / max_entropy(logits.shape[-1])).clamp(max=1.0)
+
+
+def information(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
+    """What softmax(logits) tells beyond a uniform guess, in bits, in [0, log2(cls)]."""
+    ceiling = max_entropy(logits.shape[-1])
+    return ((ceiling - entropy(logits)) / math.log(2)).clamp(min=0.0)
+
+
+def max_entropy(num_classes: int) -> float:
+    """Entropy of the uniform distribution over ``num_classes``, in nats: ln(num_classes)."""
+    if num_classes < 1:
+        raise ValueError(f"a distribution needs at least 1 class, got {num_classes}")
+    return math.log(num_classes)

@@ -1,0 +1,122 @@
+"""What training recorded, epoch by epoch: plots, widgets and notebooks read it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+Phase = Literal["train", "post-train"]
+SplitName = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """How one head did on one split in one epoch.
+
+    Attributes:
+        exit_index: exit of the head, from 0.
+        level_index: level of the head, 0 = coarsest.
+        loss: mean cross-entropy, in nats.
+        top1: share of images whose class is the first guess, in [0, 1].
+        top5: share of images whose class is among the first five guesses, in [0, 1].
+    """
+
+    exit_index: int
+    level_index: int
+    loss: float
+    top1: float
+    top5: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images.
+
+    Attributes:
+        number: from 1, counted within its phase.
+        phase: ``"train"`` for the joint loss, ``"post-train"`` for the gate alone.
+        loss: mean of the loss that was minimised.
+        learning_rate: of the last step of the epoch.
+        cells: one score a head, by split: ``"train"`` (dropout on, as the images went by) and
+            ``"val"`` (dropout off, after the epoch; empty without validation images).
+        specificity: for each exit, the share of validation images that it answers at the finest
+            level, by the gate where the network has one that is being trained, else by the fine
+            tolerance of the training configuration.
+        accuracy: for each exit, the share of those answers that are right at their own level.
+        seconds: wall time of the epoch, validation included. Left out of every file that must be
+            the same from one run to the next.
+    """
+
+    number: int
+    phase: Phase
+    loss: float
+    learning_rate: float
+    cells: dict[SplitName, tuple[CellScore, ...]]
+    specificity: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    seconds: float = 0.0
+
+
+@dataclass
+class History:
+    """All epochs of a run, in order."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+
+    def curve(self, quantity: str, exit_index: int, level_index: int, split: SplitName = "val"):
+        """One number an epoch of one head: ``"loss"``, ``"top1"`` or ``"top5"``.
+
+        Returns:
+            A list of float; empty when no epoch has a score of that head on that split.
+        """
+        if quantity not in ("loss", "top1", "top5"):
+            raise ValueError(f"quantity must be 'loss', 'top1' or 'top5', got {quantity!r}")
+        return [
+            getattr(score, quantity)
+            for epoch in self.epochs
+            for score in epoch.cells.get(split, ())
+            if (score.exit_index, score.level_index) == (exit_index, level_index)
+        ]
+
+    @property
+    def cell_indices(self) -> tuple[tuple[int, int], ...]:
+        """The (exit, level) pairs that have scores, in order."""
+        found = {
+            (score.exit_index, score.level_index)
+            for epoch in self.epochs
+            for scores in epoch.cells.values()
+            for score in scores
+        }
+        return tuple(sorted(found))
+
+    def of_phase(self, phase: Phase) -> Self:
+        """The epochs of one phase."""
+        return type(self)([epoch for epoch in self.epochs if epoch.phase == phase])
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all epochs."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+    def to_spec(self, *, with_times: bool = True) -> list[dict[str, Any]]:
+        """The epochs as plain data that JSON can hold; ``from_spec`` reads them.
+
+        Args:
+            with_times: False leaves seconds out, so that equal runs write equal bytes.
+        """
+        rows = [asdict(epoch) for epoch in self.epochs]
+        if not with_times:
+            for row in rows:
+                del row["seconds"]
+        return rows
+
+    @classmethod
+    def from_spec(cls, rows: list[Mapping[str, Any]]) -> Self:
+        """Read what ``to_spec`` wrote."""
+        return cls([_epoch_from(row) for row in rows])
+
+
+def _epoch_from(row: Mapping[str, Any]) -> Epoch:
+    cells = {split: tuple(CellScore(**s) for s in scores) for split, scores in row["cells"].items()}
+    rest = {key: value for key, value in row.items() if key != "cells"}
+    rest["specificity"], rest["accuracy"] = tuple(rest["specificity"]), tuple(rest["accuracy"])
+    return Epoch(cells=cells, **rest)

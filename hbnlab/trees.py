@@ -1,0 +1,67 @@
+"""The hierarchies that hbnlab knows by name."""
+
+from hbnlab.hierarchy import Hierarchy
+
+CIFAR100 = Hierarchy.from_dict(
+    {
+        "aquatic_mammals": ["beaver", "dolphin", "otter", "seal", "whale"],
+        "fish": ["aquarium_fish", "flatfish", "ray", "shark", "trout"],
+        "flowers": ["orchid", "poppy", "rose", "sunflower", "tulip"],
+        "food_containers": ["bottle", "bowl", "can", "cup", "plate"],
+        "fruit_and_vegetables": ["apple", "mushroom", "orange", "pear", "sweet_pepper"],
+        "household_electrical_devices": ["clock", "keyboard", "lamp", "telephone", "television"],
+        "household_furniture": ["bed", "chair", "couch", "table", "wardrobe"],
+        "insects": ["bee", "beetle", "butterfly", "caterpillar", "cockroach"],
+        "large_carnivores": ["bear", "leopard", "lion", "tiger", "wolf"],
+        "large_man-made_outdoor_things": ["bridge", "castle", "house", "road", "skyscraper"],
+        "large_natural_outdoor_scenes": ["cloud", "forest", "mountain", "plain", "sea"],
+        "large_omnivores_and_herbivores": ["camel", "cattle", "chimpanzee", "elephant", "kangaroo"],
+        "medium_mammals": ["fox", "porcupine", "possum", "raccoon", "skunk"],
+        "non-insect_invertebrates": ["crab", "lobster", "snail", "spider", "worm"],
+        "people": ["baby", "boy", "girl", "man", "woman"],
+        "reptiles": ["crocodile", "dinosaur", "lizard", "snake", "turtle"],
+        "small_mammals": ["hamster", "mouse", "rabbit", "shrew", "squirrel"],
+        "trees": ["maple_tree", "oak_tree", "palm_tree", "pine_tree", "willow_tree"],
+        "vehicles_1": ["bicycle", "bus", "motorcycle", "pickup_truck", "train"],
+        "vehicles_2": ["lawn_mower", "rocket", "streetcar", "tank", "tractor"],
+    },
+    sort=True,
+)
+"""CIFAR-100: 20 coarse and 100 fine classes, spelled and numbered as in the data files."""
+
+CIFAR100_THREE = CIFAR100.with_coarser_level(
+    "group",
+    (
+        "aquatic_animals",
+        "plants",
+        "household_things",
+        "invertebrates",
+        "land_animals",
+        "outdoor_scenes",
+        "people",
+        "vehicles",
+    ),
+    (0, 0, 1, 2, 1, 2, 2, 3, 4, 5, 5, 4, 4, 3, 6, 4, 4, 1, 7, 7),
+)
+"""CIFAR-100 with 8 groups above the coarse classes (Zhu and Bain, B-CNN, 2017; names ours)."""
+
+FASHION_MNIST = Hierarchy.from_table(
+    [
+        ("tops", "T-shirt/top"),
+        ("bottoms", "Trouser"),
+        ("tops", "Pullover"),
+        ("dresses", "Dress"),
+        ("outers", "Coat"),
+        ("shoes", "Sandal"),
+        ("tops", "Shirt"),
+        ("shoes", "Sneaker"),
+        ("accessories", "Bag"),
+        ("shoes", "Ankle boot"),
+    ]
+)
+"""Fashion-MNIST: 6 coarse and 10 fine classes (Seo and Shin, H-CNN, 2019)."""
+
+FASHION_MNIST_THREE = FASHION_MNIST.with_coarser_level(
+    "group", ("clothes", "goods"), (0, 0, 0, 0, 1, 1)
+)
+"""Fashion-MNIST with clothes and goods above the coarse classes (Seo and Shin, H-CNN, 2019)."""
