@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -52,7 +52,7 @@ class Hierarchy:
         level_names: Sequence[str] | None = None,
         *,
         sort: bool = False,
-    ) -> Self:
+    ) -> "Hierarchy":
         """Build a tree from one row per finest class, written from coarse to fine.
 
         Args:
@@ -92,7 +92,7 @@ class Hierarchy:
         level_names: Sequence[str] | None = None,
         *,
         sort: bool = False,
-    ) -> Self:
+    ) -> "Hierarchy":
         """Build a tree from nested mappings whose innermost values are lists of finest classes.
 
         Example:
@@ -101,7 +101,7 @@ class Hierarchy:
         return cls.from_table(list(_rows_of(tree, ())), level_names, sort=sort)
 
     @classmethod
-    def from_folder(cls, root: str | Path, level_names: Sequence[str] | None = None) -> Self:
+    def from_folder(cls, root: str | Path, level_names: Sequence[str] | None = None) -> "Hierarchy":
         """Build a tree from nested folders: every folder without subfolders is a finest class.
 
         Classes are numbered alphabetically within a level, as image-folder loaders do. Hidden
@@ -127,7 +127,7 @@ class Hierarchy:
 
     def with_coarser_level(
         self, level_name: str, class_names: Sequence[str], parents: Sequence[int]
-    ) -> Self:
+    ) -> "Hierarchy":
         """Return this tree with one more level above its coarsest.
 
         Args:
@@ -175,7 +175,7 @@ class Hierarchy:
         return level % self.num_levels
 
     def ancestors(self, level: int, from_level: int = -1) -> Int[Tensor, " cls"]:
-        """For each class of ``from_level`` (default: finest), its class at the coarser ``level``."""
+        """For each class of ``from_level`` (default: finest), its class at coarser ``level``."""
         target, source = self.level_index(level), self.level_index(from_level)
         if target > source:
             raise ValueError(
@@ -216,9 +216,8 @@ class Hierarchy:
             ValueError: for a label outside the classes of ``from_level``.
         """
         source = self.level_index(from_level)
-        if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < (
-            size := self.num_classes[source]
-        ):
+        size = self.num_classes[source]
+        if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < size:
             raise ValueError(
                 f"labels of level {self.level_names[source]!r} must be in 0..{size - 1}, "
                 f"got {int(labels.min())}..{int(labels.max())}"
@@ -234,7 +233,7 @@ class Hierarchy:
     def lift_prob(
         self, prob: Float[Tensor, "*batch cls"], level: int | str, from_level: int | str = -1
     ) -> Float[Tensor, "*batch lifted"]:
-        """Sum the probabilities of ``from_level`` (default: finest) below each class of ``level``."""
+        """Sum probabilities of ``from_level`` (default: finest) below each class of ``level``."""
         source, target = self.level_index(from_level), self.level_index(level)
         if prob.shape[-1] != self.num_classes[source]:
             raise ValueError(
@@ -286,9 +285,13 @@ class Hierarchy:
         }
 
     @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+    def from_spec(cls, spec: Mapping[str, Any]) -> "Hierarchy":
         """Read what ``to_spec`` wrote."""
-        return cls(spec["level_names"], spec["class_names"], spec["parents"])
+        return cls(
+            tuple(spec["level_names"]),
+            tuple(tuple(names) for names in spec["class_names"]),
+            tuple(tuple(row) for row in spec["parents"]),
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 Phase = Literal["train", "post-train"]
 SplitName = Literal["train", "val"]
@@ -88,14 +88,14 @@ class History:
         }
         return tuple(sorted(found))
 
-    def of_phase(self, phase: Phase) -> Self:
+    def of_phase(self, phase: Phase) -> "History":
         """The epochs of one phase."""
         return type(self)([epoch for epoch in self.epochs if epoch.phase == phase])
 
     @property
     def seconds(self) -> float:
         """Wall time of all epochs."""
-        return sum(epoch.seconds for epoch in self.epochs)
+        return sum((epoch.seconds for epoch in self.epochs), start=0.0)
 
     def to_spec(self, *, with_times: bool = True) -> list[dict[str, Any]]:
         """The epochs as plain data that JSON can hold; ``from_spec`` reads them.
@@ -110,7 +110,7 @@ class History:
         return rows
 
     @classmethod
-    def from_spec(cls, rows: list[Mapping[str, Any]]) -> Self:
+    def from_spec(cls, rows: list[Mapping[str, Any]]) -> "History":
         """Read what ``to_spec`` wrote."""
         return cls([_epoch_from(row) for row in rows])
 

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f"{_PREFIX}*-{path.name}"):
-        stale.unlink(missing_ok=True)
+    left_behind = re.compile(rf"{re.escape(_PREFIX)}\d+-{re.escape(path.name)}")
+    for stale in path.parent.iterdir():
+        if left_behind.fullmatch(stale.name):
+            stale.unlink(missing_ok=True)
     partial = path.parent / f"{_PREFIX}{os.getpid()}-{path.name}"
     try:
         yield partial
@@ -52,7 +55,9 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+def save_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+) -> None:
     """Write named tensors and a JSON header; equal content gives equal bytes."""
     named = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
     text = json.dumps(header, sort_keys=True, allow_nan=False)

@@ -65,3 +65,53 @@ FASHION_MNIST_THREE = FASHION_MNIST.with_coarser_level(
     "group", ("clothes", "goods"), (0, 0, 0, 0, 1, 1)
 )
 """Fashion-MNIST with clothes and goods above the coarse classes (Seo and Shin, H-CNN, 2019)."""
+
+GLYPHS = Hierarchy.from_dict(
+    {
+        "greek": ["alpha", "gamma", "delta", "sigma", "omega"],
+        "cyrillic": ["zhe", "tse", "sha", "shcha", "yu"],
+        "hebrew": ["bet", "he", "het", "final_mem", "tav"],
+        "arabic": ["beh", "peh", "teh", "theh", "noon"],
+        "digits": ["three", "five", "six", "eight", "nine"],
+        "accents": ["a_grave", "a_acute", "a_circumflex", "a_diaeresis", "a_ring"],
+        "fractions": ["one_half", "one_third", "two_thirds", "one_quarter", "three_quarters"],
+        "marks": [
+            "exclamation",
+            "inverted_exclamation",
+            "question",
+            "inverted_question",
+            "interrobang",
+        ],
+        "currency": ["dollar", "cent", "pound", "yen", "euro"],
+        "brackets": ["parenthesis", "square_bracket", "curly_brace", "angle_bracket", "ceiling"],
+        "equalities": ["equal", "not_equal", "identical", "almost_equal", "congruent"],
+        "circled": [
+            "circled_plus",
+            "circled_minus",
+            "circled_times",
+            "circled_slash",
+            "circled_dot",
+        ],
+        "arrows": ["left_arrow", "up_arrow", "right_arrow", "down_arrow", "left_right_arrow"],
+        "box_drawing": ["tee_right", "tee_left", "tee_down", "tee_up", "crossing"],
+        "shapes": [
+            "up_triangle",
+            "right_triangle",
+            "down_triangle",
+            "left_triangle",
+            "diamond",
+        ],
+        "dice": ["die_one", "die_two", "die_three", "die_four", "die_five"],
+        "chess": ["king", "queen", "rook", "bishop", "knight"],
+        "music": ["quarter_note", "eighth_note", "beamed_eighths", "beamed_sixteenths", "flat"],
+        "planets": ["mercury", "venus", "earth", "mars", "uranus"],
+        "stars": [
+            "four_pointed_star",
+            "five_pointed_star",
+            "six_pointed_star",
+            "eight_pointed_star",
+            "twelve_pointed_star",
+        ],
+    }
+)
+"""Rendered characters: 20 families of 5, whose members look alike."""

@@ -1,0 +1,30 @@
+"""Settings for all tests and notebooks that no option can express."""
+
+from typing import Any
+
+import hypothesis
+import pytest
+
+# The same examples in every run, however busy the machine is.
+hypothesis.settings.register_profile("hbnlab", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("hbnlab")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("nbval", False) or config.getoption("nbval_lax", False):
+        from nbval.kernel import RunningKernel
+
+        RunningKernel.execute_cell_input = _execute_cell_input
+
+
+def pytest_collectstart(collector: Any) -> None:
+    # Progress bars and warnings on stderr hold times and process ids: no two runs agree.
+    if type(collector).__name__ == "IPyNbFile":
+        collector.skip_compare += ("stderr",)
+
+
+def _execute_cell_input(self: Any, cell_input: str, allow_stdin: bool | None = None) -> str:
+    """Run a cell as Jupyter does, with history: without, a trailing ``;`` silences nothing."""
+    return self.kc.execute(
+        cell_input, store_history=True, allow_stdin=allow_stdin, stop_on_error=False
+    )

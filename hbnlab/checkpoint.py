@@ -1,0 +1,152 @@
+"""The state of a run: written whole or not at all, and resumed as if it had never been cut."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hbnlab.history import History, Phase
+from hbnlab.models.network import EarlyExitNetwork
+from hbnlab.models.weights import PREFIX, StoredWeights, load_weights, network_tensors
+from hbnlab.storage import load_tensors, save_tensors
+
+_OPTIMIZER = "optimizer."
+
+
+@dataclass
+class RunState:
+    """All that the next step of a run depends on.
+
+    Attributes:
+        network: being trained.
+        optimizer: over some of its parameters.
+        generator: of the order of the images and of their augmentation.
+        phase: which training this is.
+        config: its settings, as plain data.
+        data: fingerprint of the training images.
+        history: the epochs so far.
+    """
+
+    network: EarlyExitNetwork
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    phase: Phase
+    config: Mapping[str, Any]
+    data: str
+    history: History
+
+    def save(self, path: str | Path) -> None:
+        """Write the state; equal runs on one machine write equal bytes, for no time is in it."""
+        tensors = network_tensors(self.network) | self._optimizer_tensors()
+        tensors |= {f"random.{name}": state for name, state in self._random_states().items()}
+        header = {
+            "format": "hbnlab-checkpoint-1",
+            "network": self.network.to_spec(),
+            "phase": self.phase,
+            "config": dict(self.config),
+            "data": self.data,
+            "history": self.history.to_spec(with_times=False),
+        }
+        save_tensors(path, tensors, header)
+
+    def restore(self, path: str | Path) -> Phase:
+        """Take up the state that a file holds.
+
+        A file of the other phase gives weights and history only: after the joint training the gate
+        starts afresh, and before it nothing is left to do.
+
+        Returns:
+            The phase that the file was written in.
+
+        Raises:
+            ValueError: when the file is damaged or of another run, naming the fields that differ.
+        """
+        tensors, header = load_tensors(path)
+        self._check(path, header)
+        weights = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
+        self.network.load_state_dict(weights)
+        self.history.epochs[:] = History.from_spec(header["history"]).epochs
+        if header["phase"] == self.phase:
+            self._restore_optimizer(tensors)
+            self.generator.set_state(tensors["random.batches"])
+            torch.set_rng_state(tensors["random.cpu"])
+            if "random.cuda" in tensors:
+                torch.cuda.set_rng_state(tensors["random.cuda"], self.network.device)
+        return header["phase"]
+
+    def _check(self, path: str | Path, header: Mapping[str, Any]) -> None:
+        if header.get("format") != "hbnlab-checkpoint-1":
+            raise ValueError(f"{path} is no checkpoint of a run, but {header.get('format')!r}")
+        spec = self.network.to_spec()
+        StoredWeights(Path(path), header["network"], {}, header).check(
+            name=spec["name"],
+            hierarchy=self.network.hierarchy,
+            width=spec["width"],
+            heads=spec["heads"],
+        )
+        mine, theirs = _comparable(self.config), _comparable(header["config"])
+        differing = [
+            f"{name} was {theirs.get(name)!r}, now {mine.get(name)!r}"
+            for name in sorted(mine.keys() | theirs.keys())
+            if mine.get(name) != theirs.get(name)
+        ]
+        if header["data"] != self.data:
+            differing.append(f"training images were {header['data']}, now {self.data}")
+        if differing:
+            raise ValueError(f"{path} is of another run: {'; '.join(differing)}")
+
+    def _named(self) -> dict[str, Tensor]:
+        """The parameters under the optimizer, in its own order."""
+        names = {id(p): name for name, p in self.network.named_parameters()}
+        return {names[id(p)]: p for group in self.optimizer.param_groups for p in group["params"]}
+
+    def _optimizer_tensors(self) -> dict[str, Tensor]:
+        return {
+            f"{_OPTIMIZER}{name}.{key}": value
+            for name, parameter in self._named().items()
+            for key, value in self.optimizer.state.get(parameter, {}).items()
+        }
+
+    def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for index, name in enumerate(self._named()):
+            start = f"{_OPTIMIZER}{name}."
+            found = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+            if found:
+                state[index] = found
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def _random_states(self) -> dict[str, Tensor]:
+        states = {"batches": self.generator.get_state(), "cpu": torch.get_rng_state()}
+        if self.network.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.network.device)
+        return states
+
+
+def load_checkpoint(path: str | Path) -> tuple[StoredWeights, History]:
+    """Read the network and the history of a run, to look at or to test.
+
+    Raises:
+        ValueError: for a damaged file, or one that is no checkpoint.
+    """
+    stored = load_weights(Path(path))
+    if "history" not in stored.header:
+        raise ValueError(f"{path} holds weights without a history; it is no checkpoint of a run")
+    return stored, History.from_spec(stored.header["history"])
+
+
+def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that must not change in mid-run.
+
+    Where it runs may change, and under a constant learning rate also how long.
+    """
+    free = {"device"} | ({"epochs", "post_epochs"} if config["schedule"] == "constant" else set())
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in config.items()
+        if name not in free
+    }

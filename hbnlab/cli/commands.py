@@ -1,0 +1,96 @@
+"""What each command of ``hbnlab`` does with its arguments."""
+
+import argparse
+from pathlib import Path
+
+from hbnlab import models, runs
+from hbnlab.cli import tables
+from hbnlab.storage import write_json
+from hbnlab.training import TrainConfig
+from hbnlab.training.device import choose_device
+
+QUICK_WIDTH = 0.25
+_SETTINGS = (
+    "epochs",
+    "post_epochs",
+    "batch_size",
+    "learning_rate",
+    "post_learning_rate",
+    "weight_decay",
+    "precision",
+    "compile",
+    "device",
+    "seed",
+)
+
+
+def demo(chosen: argparse.Namespace) -> int:
+    """Train Gran-HBN briefly, print what its exits can do, write figures and report."""
+    choice = data_choice(chosen, chosen.dataset)
+    print(f"hbnlab demo: Gran-HBN on {choice.name}, a quarter of the study's width")
+    splits = choice.load()
+    network = models.create("gran-hbn", splits.hierarchy, width=QUICK_WIDTH, seed=chosen.seed)
+    config = TrainConfig.quick(choice.name, seed=chosen.seed, device=chosen.device)
+    history = runs.train_run(chosen.out, network, choice, splits, config)
+    tested = runs.examine(network, splits)
+    write_json(chosen.out / "test.json", tested.report)
+    runs.draw_demo(chosen.out, tested, history)
+    print(f"\ntrained {len(history.epochs)} epochs in {history.seconds:.0f} s\n")
+    print(tables.report(tested.report))
+    print(f"\nwritten to {chosen.out}:")
+    for path in sorted(chosen.out.iterdir()):
+        print(f"  {path.name:<28} {path.stat().st_size / 1e6:8.2f} MB")
+    print("\nnext: make lab (or: jupyter lab notebooks), and hbnlab train --help")
+    return 0
+
+
+def train(chosen: argparse.Namespace) -> int:
+    """Train a network into a folder."""
+    choice = data_choice(chosen, chosen.dataset)
+    out = chosen.out or Path("runs") / f"{chosen.model}-{choice.name}"
+    config = train_config(chosen, choice.name)
+    width = chosen.width or (QUICK_WIDTH if chosen.preset == "quick" else 1.0)
+    splits = choice.load()
+    network = models.create(chosen.model, splits.hierarchy, width=width, seed=config.seed)
+    history = runs.train_run(out, network, choice, splits, config, resume=chosen.resume)
+    print(tables.last_epoch(history, splits.hierarchy))
+    print(f"written to {out}; look at the test images with: hbnlab test --out {out}")
+    return 0
+
+
+def test(chosen: argparse.Namespace) -> int:
+    """Test a run, or any other weights."""
+    if chosen.weights is None:
+        network, choice, _ = runs.load_run(chosen.out)
+        if chosen.dataset is not None:
+            choice = data_choice(chosen, chosen.dataset)
+    else:
+        network = models.create(chosen.model, weights=chosen.weights)
+        bundled = chosen.weights if chosen.weights in models.bundled_names() else None
+        name = chosen.dataset or bundled
+        if name is None:
+            raise ValueError("which images? give --dataset with a file of weights")
+        choice = data_choice(chosen, name)
+    network.to(choose_device(chosen.device))
+    tested = runs.examine(network, choice.load())
+    write_json(chosen.out / "test.json", tested.report)
+    print(tables.report(tested.report))
+    print(f"\nwritten to {chosen.out / 'test.json'}")
+    return 0
+
+
+def data_choice(chosen: argparse.Namespace, name: str) -> runs.DataChoice:
+    """The data that the arguments ask for."""
+    options = {"three_levels": True} if chosen.three_levels else {}
+    return runs.DataChoice(name=name, root=chosen.root, download=chosen.download, options=options)
+
+
+def train_config(chosen: argparse.Namespace, dataset: str) -> TrainConfig:
+    """The preset, with whatever was given beside it."""
+    given = {name: getattr(chosen, name) for name in _SETTINGS}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if chosen.preset == "paper":
+        return TrainConfig.paper(chosen.model, **changes)
+    if chosen.preset == "readme":
+        return TrainConfig.readme(**changes)
+    return TrainConfig.quick(dataset, **changes)

@@ -1,0 +1,228 @@
+"""Your own images in nested folders: the nesting is the tree, the innermost folders the classes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hbnlab.data import checks
+from hbnlab.data.batches import IMAGENET_MEAN, IMAGENET_STD
+from hbnlab.data.image_files import SUFFIXES, is_image, read_image
+from hbnlab.data.split import PARTS, Split, Splits, TensorSplit
+from hbnlab.hierarchy import Hierarchy
+
+NAME = "folder"
+_DECODED_AT_ONCE = 64
+
+
+def load(
+    root: str | Path,
+    *,
+    image_size: int = 32,
+    level_names: Sequence[str] | None = None,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 7,
+    augmentations: tuple[str, ...] = ("crop",),
+    memory_limit: int = 2**30,
+    workers: int = 0,
+) -> Splits:
+    """Load images from nested folders, such as ``root/dog/poodle/rex.jpg``.
+
+    ``root`` holds either the tree itself or the folders ``train``, ``val`` and ``test``, each with
+    the whole tree. What is not there is taken from the rest, at random, from every class alike.
+    Files that are no images are passed over.
+
+    Args:
+        root: the outermost folder.
+        image_size: height and width to which every image is brought, in pixels.
+        level_names: names of the levels, coarsest first.
+        val_fraction: share of each class that is held out for validation, where there is no
+            folder ``val``; at least one image.
+        test_fraction: the same for testing.
+        seed: chooses the images held out.
+        augmentations: those that keep your labels. A mirrored 3 is no digit, so ``"flip"`` has to
+            be asked for.
+        memory_limit: bytes up to which all images are decoded once and kept in memory; above, they
+            are read from the disk in every epoch.
+        workers: processes that decode images read from the disk; 0 = the one that trains.
+
+    Raises:
+        FileNotFoundError: when ``root`` is no folder.
+        ValueError: when the folders do not make a tree, a class has too few images, or a file
+            cannot be read: which.
+    """
+    root = Path(root).expanduser()
+    if image_size < 1:
+        raise ValueError(f"image_size must be at least 1, got {image_size}")
+    tree, files = _list_parts(root, level_names)
+    fractions = {"val": val_fraction, "test": test_fraction}
+    files = _hold_out(files, {p: fractions[p] for p in fractions if p not in files}, tree, seed)
+    shared: dict[str, Any] = {
+        "hierarchy": tree,
+        "name": NAME,
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+        "augmentations": augmentations,
+        "root": root,
+        "image_size": image_size,
+        "workers": workers,
+    }
+    parts = {p: FolderSplit(part=p, **_columns(files[p], tree), **shared) for p in PARTS}
+    bytes_in_all = 3 * image_size**2 * sum(len(split) for split in parts.values())
+    if bytes_in_all > memory_limit:
+        return Splits(**parts, hierarchy=tree, name=NAME)
+    decoded = {part: split.in_memory() for part, split in parts.items()}
+    return Splits(**decoded, hierarchy=tree, name=NAME)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FolderSplit(Split):
+    """A split whose images stay on the disk and are decoded as they are asked for.
+
+    Attributes:
+        root: the folder that the paths start from.
+        paths: one file an image.
+        image_size: height and width to which every image is brought, in pixels.
+        workers: processes that decode; 0 = the one that trains.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    image_size: int
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.check_same("number", len(self.paths), len(self.labels))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every image."""
+        return 3, self.image_size, self.image_size
+
+    def subset(self, indices: Int[Tensor, " chosen"] | Sequence[int]) -> "FolderSplit":
+        """The images at ``indices``, in that order."""
+        index = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
+        paths = tuple(self.paths[i] for i in index.tolist())
+        return replace(self, paths=paths, **self._rows_at(index))
+
+    def in_memory(self) -> TensorSplit:
+        """The same split with all images decoded."""
+        images = torch.empty((len(self), *self.image_shape), dtype=torch.uint8, device=self.device)
+        batches = torch.arange(len(self)).split(_DECODED_AT_ONCE)
+        for indices, batch in zip(batches, self._read(batches), strict=True):
+            images[indices] = batch
+        shared = {field.name: getattr(self, field.name) for field in fields(Split)}
+        return TensorSplit(images=images, **shared)
+
+    def _read(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+        loader = DataLoader(
+            _ImageFiles(self.root, self.paths, self.image_size),
+            batch_sampler=[indices.tolist() for indices in batches],
+            num_workers=self.workers,
+            collate_fn=torch.stack,
+            # Without one of its own, a loader draws from the global generator.
+            generator=torch.Generator(),
+        )
+        for images in loader:
+            yield images.to(self.device)
+
+    def _content(self) -> Iterator[bytes | memoryview]:
+        for path in self.paths:
+            yield f"{path} {(self.root / path).stat().st_size}\n".encode()
+
+
+class _ImageFiles(Dataset):
+    def __init__(self, root: Path, paths: Sequence[str], size: int) -> None:
+        self.root, self.paths, self.size = root, paths, size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> UInt8[Tensor, "3 size size"]:
+        return read_image(self.root / self.paths[index], self.size)
+
+
+# Files of one part: a list of paths, relative to the root, for each finest class.
+ClassFiles = list[list[str]]
+
+
+def _list_parts(
+    root: Path, level_names: Sequence[str] | None
+) -> tuple[Hierarchy, dict[str, ClassFiles]]:
+    """The tree, and the files of each part that has a folder (``train`` if none has)."""
+    names = {p.name for p in root.iterdir() if p.is_dir()} if root.is_dir() else set()
+    names = {name for name in names if not name.startswith(".")}
+    if not ("train" in names and len(names) > 1 and names <= set(PARTS)):
+        tree = Hierarchy.from_folder(root, level_names)
+        return tree, {"train": _list_images(root, root, tree)}
+    tree = Hierarchy.from_folder(root / "train", level_names)
+    for part in sorted(names):
+        other = Hierarchy.from_folder(root / part, level_names)
+        if other != tree:
+            classes = set(tree.class_names[-1]) ^ set(other.class_names[-1])
+            raise ValueError(
+                f"{root / part} and {root / 'train'} must hold the same folders, "
+                f"they differ in {sorted(classes) or 'their nesting'}"
+            )
+    return tree, {part: _list_images(root / part, root, tree) for part in names}
+
+
+def _list_images(folder: Path, root: Path, tree: Hierarchy) -> ClassFiles:
+    class_folders = [folder.joinpath(*names) for names in _lineages(tree)]
+    above = {p for path in class_folders for p in path.parents if p.is_relative_to(folder)}
+    stray = [p for parent in above for p in parent.iterdir() if is_image(p)]
+    if stray:
+        raise ValueError(f"images must lie in the innermost folders, got {min(stray)}")
+    files: ClassFiles = []
+    for class_folder in class_folders:
+        found = [path for path in class_folder.iterdir() if is_image(path)]
+        if not found:
+            raise ValueError(
+                f"every class needs an image ({', '.join(SUFFIXES)}), none in {class_folder}"
+            )
+        files.append(sorted(path.relative_to(root).as_posix() for path in found))
+    return files
+
+
+def _lineages(tree: Hierarchy) -> list[list[str]]:
+    """Names of each finest class and of those above it, coarsest first."""
+    table = tree.label_table(torch.arange(tree.num_classes[-1])).tolist()
+    return [[names[i] for names, i in zip(tree.class_names, row, strict=True)] for row in table]
+
+
+def _hold_out(
+    files: Mapping[str, ClassFiles], fractions: Mapping[str, float], tree: Hierarchy, seed: int
+) -> dict[str, ClassFiles]:
+    """Take the parts named in ``fractions`` from the training images, class by class."""
+    for part, fraction in fractions.items():
+        if not 0 < fraction < 1:
+            raise ValueError(f"{part}_fraction must be over 0 and under 1, got {fraction}")
+    generator = torch.Generator().manual_seed(seed)
+    parts: dict[str, ClassFiles] = {**files, "train": [], **{part: [] for part in fractions}}
+    for name, paths in zip(tree.class_names[-1], files["train"], strict=True):
+        counts = {p: max(1, round(fraction * len(paths))) for p, fraction in fractions.items()}
+        if sum(counts.values()) >= len(paths):
+            raise ValueError(
+                f"class {name!r} must keep an image to train on, got {len(paths)} images of which "
+                f"{counts} are to be held out"
+            )
+        order = torch.randperm(len(paths), generator=generator).tolist()
+        for part, count in counts.items():
+            parts[part].append(sorted(paths[i] for i in order[:count]))
+            order = order[count:]
+        parts["train"].append(sorted(paths[i] for i in order))
+    return parts
+
+
+def _columns(files: ClassFiles, tree: Hierarchy) -> dict[str, Any]:
+    counts = torch.tensor([len(paths) for paths in files])
+    classes = torch.repeat_interleave(torch.arange(len(files)), counts)
+    paths = tuple(path for paths in files for path in paths)
+    return {"labels": tree.label_table(classes), "paths": paths}

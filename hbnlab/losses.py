@@ -1,0 +1,119 @@
+"""What training minimises: the joint loss over all cells, and the semantic loss of the gate."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from hbnlab.entropy import entropy
+from hbnlab.models.network import ExitOutputs
+
+
+def joint_loss(
+    outputs: ExitOutputs,
+    labels: Int[Tensor, "batch level"],
+    branch_weights: Sequence[float],
+    level_weights: Sequence[float] | None = None,
+) -> Float[Tensor, ""]:
+    """Sum of the cross-entropies of all heads, weighted by branch and, where given, by level.
+
+    Each head is held to the label of its own level. With one branch, one level and weight 1 this
+    is plain cross-entropy.
+
+    Args:
+        outputs: of the network.
+        labels: one column a level, coarsest first.
+        branch_weights: one an exit; more are ignored, so that one setting serves all networks.
+        level_weights: one a level, or None for 1 everywhere.
+
+    Raises:
+        ValueError: for too few branch weights, or level weights that are not one a level.
+    Source:
+        Equations 1, 2 and 5-7 of the study, with its code's cross-entropy: the equations also
+        divide by the number of classes, the code does not. The level weights are the code's (1.5
+        fine and 0.75 coarse for Gran-HBN alone); the paper's equation has none.
+    """
+    num_exits, num_levels = len(outputs.logits), len(outputs.logits[0])
+    if len(branch_weights) < num_exits:
+        raise ValueError(f"{num_exits} exits need {num_exits} branch weights, got {branch_weights}")
+    if level_weights is None:
+        level_weights = (1.0,) * num_levels
+    if len(level_weights) != num_levels:
+        raise ValueError(
+            f"{num_levels} levels need {num_levels} level weights, got {level_weights}"
+        )
+    total = torch.zeros((), device=labels.device)
+    for exit_index, row in enumerate(outputs.logits):
+        for level_index, logits in enumerate(row):
+            if logits is not None:
+                weight = branch_weights[exit_index] * level_weights[level_index]
+                total = total + weight * functional.cross_entropy(logits, labels[:, level_index])
+    return total
+
+
+def semantic_targets(
+    fine_correct: Bool[Tensor, "batch exit"],
+    coarse_correct: Bool[Tensor, "batch exit"],
+    fine_weight: float = 1.02,
+) -> Int[Tensor, " batch"]:
+    """What the gate should say: 1 = fine where the fine heads are right about as often.
+
+    fine_weight x (number of exits with a right fine answer) > (number with a right coarse one).
+    The comparison is strict and fine_weight just above 1, so a tie is fine, unless no head is
+    right at all: then it is coarse.
+
+    Source:
+        Equation 8 of the study.
+    """
+    return (fine_weight * fine_correct.sum(dim=1) > coarse_correct.sum(dim=1)).long()
+
+
+def semantic_loss(
+    outputs: ExitOutputs,
+    targets: Int[Tensor, " batch"],
+    fine_weight: float = 1.02,
+    gate_weight: float = 5.0,
+) -> Float[Tensor, ""]:
+    """Loss of the gate: gate_weight x cross-entropy against the targets, plus granular entropy.
+
+    The granular entropy is in the study's loss and so it is here. It depends on the heads alone,
+    which post-training freezes, so it shifts the value and has no gradient: only the cross-entropy
+    trains the gate.
+
+    Args:
+        outputs: of a network with a gate.
+        targets: of ``semantic_targets``: 0 = coarse, 1 = fine.
+        fine_weight: w_f of the granular entropy.
+        gate_weight: alpha, the weight of the cross-entropy.
+
+    Raises:
+        ValueError: when there is no gate, or no head at the coarsest or the finest level.
+    Source:
+        Equations 9-11 of the study. The paper writes a binary cross-entropy, its code takes the
+        softmax cross-entropy over two classes, as here.
+    """
+    if outputs.gate is None:
+        raise ValueError("the semantic loss needs a gate, and this network has none")
+    cross_entropy = functional.cross_entropy(outputs.gate, targets)
+    return gate_weight * cross_entropy + granular_entropy(outputs, fine_weight)
+
+
+def granular_entropy(outputs: ExitOutputs, fine_weight: float = 1.02) -> Float[Tensor, ""]:
+    """H_gran: fine_weight x mean fine entropy + mean coarse entropy, over images and exits, in nats.
+
+    Coarse is the coarsest level and fine the finest.
+
+    Source:
+        Equations 9 and 10 of the study.
+    """
+    return fine_weight * _mean_entropy(outputs, level=-1) + _mean_entropy(outputs, level=0)
+
+
+def _mean_entropy(outputs: ExitOutputs, level: int) -> Tensor:
+    heads = [row[level] for row in outputs.logits]
+    found = [entropy(logits).mean() for logits in heads if logits is not None]
+    if not found:
+        raise ValueError("the granular entropy needs heads at the coarsest and the finest level")
+    return torch.stack(found).mean()

@@ -1,0 +1,104 @@
+"""How far a number would have moved with other images of the same kind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hbnlab.metrics.evaluation import answer_values
+from hbnlab.records import Decisions, ExitRecords
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number and the range that holds it with the confidence asked for.
+
+    Attributes:
+        estimate: on the images as they are.
+        low: lower end.
+        high: upper end.
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    statistic: Callable[[Int[Tensor, " chosen"]], float],
+    num_images: int,
+    *,
+    generator: torch.Generator,
+    repeats: int = 200,
+    confidence: float = 0.95,
+) -> Interval:
+    """Percentile interval of any statistic, over images drawn again with replacement.
+
+    Example:
+        ``bootstrap(lambda chosen: uncertainty_overlap(records.subset(chosen), 0).auroc,
+        len(records), generator=torch.Generator().manual_seed(0))``
+
+    Args:
+        statistic: given numbers of images, some more than once, its value for them.
+        num_images: how many images there are.
+        generator: draws them, on the CPU; the same seed gives the same interval.
+        repeats: how often they are drawn.
+        confidence: share of the repeats that the interval holds, in (0, 1).
+    """
+    _check(num_images, repeats, confidence)
+    values = [
+        statistic(torch.randint(num_images, (num_images,), generator=generator))
+        for _ in range(repeats)
+    ]
+    estimate = statistic(torch.arange(num_images))
+    return _interval(estimate, torch.tensor(values, dtype=torch.float64), confidence)
+
+
+def evaluation_intervals(
+    decisions: Decisions,
+    records: ExitRecords,
+    *,
+    generator: torch.Generator,
+    repeats: int = 1000,
+    confidence: float = 0.95,
+) -> dict[str, Interval]:
+    """Intervals of the numbers of ``evaluate``, from one set of draws.
+
+    Returns:
+        By the name of the field: accuracy, hierarchical_accuracy, specificity, information,
+        mean_macs. They all come from the same draws, so they may be compared.
+    """
+    _check(len(records), repeats, confidence)
+    values = answer_values(decisions, records)
+    table = torch.stack(list(values.values()), dim=1).double().cpu()
+    draws = torch.stack([_resampled_mean(table, generator) for _ in range(repeats)])
+    return {
+        name: _interval(float(column.mean()), draws[:, place], confidence)
+        for place, (name, column) in enumerate(zip(values, table.unbind(1), strict=True))
+    }
+
+
+def _resampled_mean(
+    table: Float[Tensor, "sample value"], generator: torch.Generator
+) -> Float[Tensor, " value"]:
+    size = len(table)
+    times = torch.bincount(torch.randint(size, (size,), generator=generator), minlength=size)
+    return (times.double() @ table) / size
+
+
+def _interval(estimate: float, values: Float[Tensor, " repeat"], confidence: float) -> Interval:
+    tail = (1 - confidence) / 2
+    ends = torch.tensor([tail, 1 - tail], dtype=torch.float64)
+    low, high = torch.quantile(values, ends).tolist()
+    return Interval(estimate, low, high)
+
+
+def _check(num_images: int, repeats: int, confidence: float) -> None:
+    if num_images < 1 or repeats < 1:
+        raise ValueError(
+            f"num_images and repeats must be 1 or more, got {num_images} and {repeats}"
+        )
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence}")

@@ -1,0 +1,135 @@
+"""Does a head know how often it is right: reliability, its error, and a temperature against it."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hbnlab.records import ExitRecords
+
+_STEPS = 60
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reliability:
+    """Confidence against accuracy, in bins of equal width over [0, 1].
+
+    Attributes:
+        edges: of the bins.
+        count: images in each bin.
+        confidence: their mean largest probability, NaN in an empty bin.
+        accuracy: share of them that is right, NaN in an empty bin.
+    """
+
+    edges: Float[Tensor, " edge"]
+    count: Int[Tensor, " bin"]
+    confidence: Float[Tensor, " bin"]
+    accuracy: Float[Tensor, " bin"]
+
+    @property
+    def expected_error(self) -> float:
+        """Expected calibration error: mean |accuracy - confidence| over images, in [0, 1].
+
+        Source:
+            Guo et al., "On calibration of modern neural networks", ICML 2017.
+        """
+        gaps = torch.nan_to_num((self.accuracy - self.confidence).abs())
+        return float((gaps * self.count).sum() / self.count.sum())
+
+
+def reliability(
+    records: ExitRecords, exit_index: int, level: int | str, *, bins: int = 15
+) -> Reliability:
+    """Sort the images of one cell by confidence and ask each bin how often it is right."""
+    if bins < 1:
+        raise ValueError(f"bins must be 1 or more, got {bins}")
+    cell = records.cell(exit_index, level)
+    # A confidence on an edge belongs to the bin below it, as in the source.
+    place = (cell.confidence.double() * bins).ceil().long().sub(1).clamp(0, bins - 1)
+    count = torch.bincount(place, minlength=bins)
+    sums = torch.zeros(2, bins, dtype=torch.float64, device=place.device)
+    sums[0].index_add_(0, place, cell.confidence.double())
+    sums[1].index_add_(0, place, cell.correct.double())
+    means = sums / count
+    return Reliability(
+        edges=torch.linspace(0, 1, bins + 1),
+        count=count,
+        confidence=means[0],
+        accuracy=means[1],
+    )
+
+
+def failure_auroc(records: ExitRecords, exit_index: int, level: int | str) -> float:
+    """How well low entropy tells right answers from wrong ones: area under the ROC curve.
+
+    It judges the order of the images alone, which is what an exit threshold uses; a head can be
+    well calibrated and bad at this. NaN when all answers are right, or all wrong.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    cell = records.cell(exit_index, level)
+    if cell.correct.all() or not cell.correct.any():
+        return math.nan
+    return float(roc_auc_score(cell.correct.cpu().numpy(), -cell.entropy.cpu().numpy()))
+
+
+def fit_temperatures(records: ExitRecords) -> Float[Tensor, "exit level"]:
+    """For each cell, the temperature whose logits / temperature have the least cross-entropy.
+
+    Args:
+        records: of validation images; apply the result to test records with ``with_temperatures``.
+
+    Returns:
+        Temperatures in [0.01, 100], above 1 for an overconfident head; NaN without a head.
+
+    Source:
+        Guo et al., ICML 2017. The loss is convex in 1 / temperature, so bisection on the sign of
+        its slope finds the minimum.
+    """
+    found = torch.full(tuple(records.available.shape), math.nan)
+    for exit_index, level in records.cells:
+        cell = records.cell(exit_index, level)
+        found[exit_index, level] = _fit_temperature(cell.logits.double(), cell.labels)
+    return found
+
+
+def with_temperatures(
+    records: ExitRecords, temperatures: Float[Tensor, "exit level"]
+) -> ExitRecords:
+    """Records with the logits of each cell divided by its temperature; no prediction changes.
+
+    Raises:
+        ValueError: when the temperatures are not one a cell, all above 0.
+    """
+    if temperatures.shape != records.available.shape:
+        raise ValueError(
+            f"temperatures must be (exit, level) = {tuple(records.available.shape)}, "
+            f"got {tuple(temperatures.shape)}"
+        )
+    here = temperatures.to(records.available.device)[records.available]
+    if not (here.isfinite() & (here > 0)).all():
+        raise ValueError(f"temperatures must be finite and above 0, got {here.tolist()}")
+    scaled = tuple(
+        logits / temperatures[:, level, None].to(logits.device)
+        for level, logits in enumerate(records.logits)
+    )
+    return replace(records, logits=scaled)
+
+
+def _fit_temperature(logits: Float[Tensor, "sample cls"], labels: Int[Tensor, " sample"]) -> float:
+    true = logits.gather(1, labels[:, None])[:, 0]
+    if not true.isfinite().all():
+        return 1.0  # no temperature gives a class of logit -inf a probability
+
+    def slope(inverse: float) -> float:
+        prob = (logits * inverse).softmax(dim=-1)
+        expected = torch.where(prob > 0, prob * logits, 0.0).sum(dim=-1)
+        return float((expected - true).mean())
+
+    low, high = math.log(0.01), math.log(100.0)
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if slope(math.exp(middle)) > 0 else (middle, high)
+    return math.exp(-(low + high) / 2)

@@ -1,0 +1,60 @@
+"""What is taken for what: confusion matrices with the classes of a coarse class side by side."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from hbnlab.records import ExitRecords
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Confusion:
+    """How often each class is taken for each, in an order that follows the tree.
+
+    Attributes:
+        counts: images of the class of the row that were answered with the class of the column.
+        classes: number of the class in each row and column, sorted by coarse class.
+        names: their names.
+        block_sizes: how many classes each coarse class has, in order: the blocks on the diagonal
+            hold the mistakes that stay within a coarse class.
+        block_names: names of the coarse classes.
+    """
+
+    counts: Int[Tensor, "row column"]
+    classes: tuple[int, ...]
+    names: tuple[str, ...]
+    block_sizes: tuple[int, ...]
+    block_names: tuple[str, ...]
+
+    @property
+    def within_blocks(self) -> float:
+        """Share of the mistakes whose answer lies in the right coarse class; 0 without mistakes."""
+        block = torch.repeat_interleave(torch.tensor(self.block_sizes))
+        inside = int(self.counts[block[:, None] == block[None]].sum())
+        right = int(self.counts.diagonal().sum())
+        mistakes = int(self.counts.sum()) - right
+        return (inside - right) / mistakes if mistakes else 0.0
+
+
+def confusion(
+    records: ExitRecords, exit_index: int, level: int | str = -1, *, coarse_level: int | str = 0
+) -> Confusion:
+    """Confusion matrix of one cell, ordered by the coarse class that holds each class."""
+    from sklearn.metrics import confusion_matrix
+
+    hierarchy = records.hierarchy
+    cell, coarse = records.cell(exit_index, level), hierarchy.level_index(coarse_level)
+    above = hierarchy.ancestors(coarse, cell.level_index)
+    order = above.argsort(stable=True)
+    counts = confusion_matrix(
+        cell.labels.cpu().numpy(), cell.prediction.cpu().numpy(), labels=order.numpy()
+    )
+    return Confusion(
+        counts=torch.from_numpy(counts),
+        classes=tuple(order.tolist()),
+        names=tuple(hierarchy.class_names[cell.level_index][c] for c in order.tolist()),
+        block_sizes=tuple(above.bincount(minlength=hierarchy.num_classes[coarse]).tolist()),
+        block_names=hierarchy.class_names[coarse],
+    )

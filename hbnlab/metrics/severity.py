@@ -1,0 +1,148 @@
+"""How wrong an answer is, by the lowest common ancestor of answer and truth."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from hbnlab.hierarchy import Hierarchy
+from hbnlab.records import Decisions, ExitRecords
+
+
+@dataclass(frozen=True, eq=False)
+class LcaScores:
+    """Answers compared with the truth through their lowest common ancestor, lca.
+
+    I(v) is the information of a node in bits, 0 for the root. 0/0 counts as 1.
+
+    Attributes:
+        correct: whether the answer holds the truth.
+        information: I(answer).
+        precision: I(lca) / I(answer), in [0, 1]; 1 for a right answer.
+        recall: I(lca) / I(truth), in [0, 1].
+        f1: harmonic mean of the two, 0 where both are 0.
+        distance: I(truth) + I(answer) - 2 I(lca), in bits.
+        height: levels from the finest up to the lca: 0 where it is the truth itself.
+
+    Source:
+        Valmadre, "Hierarchical classification at multiple operating points", NeurIPS 2022; height
+        after Bertinetto et al., "Making better mistakes", CVPR 2020.
+    """
+
+    correct: Bool[Tensor, " answer"]
+    information: Float[Tensor, " answer"]
+    precision: Float[Tensor, " answer"]
+    recall: Float[Tensor, " answer"]
+    f1: Float[Tensor, " answer"]
+    distance: Float[Tensor, " answer"]
+    height: Int[Tensor, " answer"]
+
+
+def lca_scores(
+    level_index: Int[Tensor, " answer"],
+    prediction: Int[Tensor, " answer"],
+    labels: Int[Tensor, "answer level"],
+    hierarchy: Hierarchy,
+) -> LcaScores:
+    """Compare answers at any level with the true path from coarse to fine.
+
+    Args:
+        level_index: level of each answer; -1 = the root, which says nothing and is never wrong.
+        prediction: class within that level; any number for the root.
+        labels: the true class at every level.
+        hierarchy: the tree of both.
+    """
+    bits = [hierarchy.information(level).to(labels.device) for level in range(hierarchy.num_levels)]
+    said = torch.zeros(len(labels), device=labels.device)
+    shared = said.clone()
+    lca = torch.full_like(level_index, -1)
+    for level in range(hierarchy.num_levels):
+        exact = level_index == level
+        said[exact] = bits[level][prediction[exact]]
+        below = level_index >= level
+        agrees = below & (_lifted(level_index, prediction, level, hierarchy) == labels[:, level])
+        lca[agrees] = level
+        shared[agrees] = bits[level][labels[agrees, level]]
+    truth = bits[-1][labels[:, -1]]
+    precision = torch.where(said > 0, shared / said, 1.0)
+    recall = torch.where(truth > 0, shared / truth, 1.0)
+    return LcaScores(
+        correct=lca == level_index,
+        information=said,
+        precision=precision,
+        recall=recall,
+        f1=torch.nan_to_num(2 * precision * recall / (precision + recall)),
+        distance=truth + said - 2 * shared,
+        height=hierarchy.finest - lca,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Severity:
+    """How severe mistakes are; the mean over mistakes alone rewards making many harmless ones.
+
+    Attributes:
+        mistake_rate: share of wrong answers.
+        height_of_mistakes: mean height of the lca over the wrong answers, 0 without any.
+        height_over_all: the same summed over the wrong answers and divided by all images: a right
+            answer adds 0, a coarse one too.
+        distance_over_all: mean distance in bits over all images, what a right but coarse answer
+            leaves unsaid included.
+        precision: mean over all images.
+        recall: mean over all images.
+        f1: mean over all images.
+    """
+
+    mistake_rate: float
+    height_of_mistakes: float
+    height_over_all: float
+    distance_over_all: float
+    precision: float
+    recall: float
+    f1: float
+
+
+def severity(decisions: Decisions, records: ExitRecords) -> Severity:
+    """Measure how far from the truth the answers lie in the tree."""
+    if len(decisions) != len(records):
+        raise ValueError(
+            f"decisions must be those of the records' {len(records)} images, got {len(decisions)}"
+        )
+    device = records.labels.device
+    scores = lca_scores(
+        decisions.level_index.to(device),
+        decisions.prediction.to(device),
+        records.labels,
+        records.hierarchy,
+    )
+    mistakes = int((~scores.correct).sum())
+    total = int(scores.height[~scores.correct].sum())
+    return Severity(
+        mistake_rate=mistakes / len(records),
+        height_of_mistakes=total / mistakes if mistakes else 0.0,
+        height_over_all=total / len(records),
+        distance_over_all=_mean(scores.distance),
+        precision=_mean(scores.precision),
+        recall=_mean(scores.recall),
+        f1=_mean(scores.f1),
+    )
+
+
+def _lifted(
+    level_index: Int[Tensor, " answer"],
+    prediction: Int[Tensor, " answer"],
+    level: int,
+    hierarchy: Hierarchy,
+) -> Int[Tensor, " answer"]:
+    """The class at ``level`` that holds each answer; -1 for an answer above that level."""
+    lifted = torch.full_like(prediction, -1)
+    for source in range(level, hierarchy.num_levels):
+        here = level_index == source
+        table = hierarchy.ancestors(level, source).to(prediction.device)
+        lifted[here] = table[prediction[here]]
+    return lifted
+
+
+def _mean(values: Float[Tensor, " answer"]) -> float:
+    return float(values.double().mean())

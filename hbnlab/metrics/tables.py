@@ -1,0 +1,35 @@
+"""What each cell of a network is worth, as rows that a table or JSON can hold."""
+
+from typing import Any
+
+from hbnlab.metrics.sweeps import sweep
+from hbnlab.policies import ForcedExit
+from hbnlab.records import ExitRecords
+
+
+def cell_table(records: ExitRecords) -> list[dict[str, Any]]:
+    """One row for each cell, as if every image were answered there.
+
+    Keys: ``exit`` (from 1), ``level`` (name), ``accuracy`` and ``hierarchical_accuracy`` (in
+    [0, 1]), ``specificity`` (1 at the finest level, else 0), ``information`` (bits an answer),
+    ``entropy`` (mean, nats), ``flops`` (an image, all branches on the way counted as the study
+    does) and ``pruned_flops`` (the same when the earlier branches are not run).
+    """
+    cells = records.cells
+    results = sweep([ForcedExit(exit_index, level) for exit_index, level in cells], records)
+    rows = []
+    for (exit_index, level), result in zip(cells, results, strict=True):
+        rows.append(
+            {
+                "exit": exit_index + 1,
+                "level": records.hierarchy.level_names[level],
+                "accuracy": result.accuracy,
+                "hierarchical_accuracy": result.hierarchical_accuracy,
+                "specificity": result.specificity,
+                "information": result.information,
+                "entropy": float(records.entropy[:, exit_index, level].mean()),
+                "flops": 2 * records.macs_to(exit_index),
+                "pruned_flops": int(result.mean_flops),
+            }
+        )
+    return rows

@@ -1,0 +1,73 @@
+"""Networks by name: ``create`` builds or loads one, ``load_original`` reads the study's files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from hbnlab.hierarchy import Hierarchy
+from hbnlab.models import alexnet
+from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
+from hbnlab.models.original import load_original
+from hbnlab.models.weights import bundled_names, load_weights, save_weights
+
+__all__ = [
+    "NAMES",
+    "EarlyExitNetwork",
+    "ExitOutputs",
+    "bundled_names",
+    "create",
+    "load_original",
+    "load_weights",
+    "save_weights",
+]
+
+NAMES = alexnet.NAMES
+
+
+def create(
+    name: str,
+    hierarchy: Hierarchy | None = None,
+    width: float | None = None,
+    heads: Sequence[Sequence[bool]] | None = None,
+    dropout: float = 0.5,
+    seed: int = 0,
+    weights: str | Path | None = None,
+) -> EarlyExitNetwork:
+    """Build one of the study's five networks, freshly initialised or with trained weights.
+
+    Args:
+        name: ``"alexnet"``, ``"b-alexnet"``, ``"sem-hbn"``, ``"gran-hbn"`` or ``"ag-hbn"``.
+        hierarchy: the classes; required without ``weights``, which bring their own.
+        width: factor on channels and hidden units; 1.0 where neither it nor weights are given.
+        heads: bool grid (exit, level) that overrides the cells of the study.
+        dropout: probability in the branches while training.
+        seed: of the initialisation; torch's global generator is left as it was.
+        weights: a bundled name (``bundled_names()`` lists them) or the path of a weights file or
+            checkpoint of hbnlab.
+
+    Raises:
+        ValueError: for an unknown name, a missing hierarchy, or weights made for another network,
+            width, hierarchy or grid, naming the fields that differ.
+    """
+    if name not in NAMES:
+        raise ValueError(f"model must be one of {list(NAMES)}, got {name!r}")
+    stored = None
+    if weights is not None:
+        stored = load_weights(weights, name)
+        stored.check(name=name, hierarchy=hierarchy, width=width, heads=heads)
+        hierarchy, width, heads = stored.hierarchy, stored.spec["width"], stored.spec["heads"]
+    if hierarchy is None:
+        raise ValueError(f"{name} needs a hierarchy or weights that bring one, got neither")
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        network = alexnet.build(
+            name,
+            hierarchy,
+            width=1.0 if width is None else width,
+            heads=heads,
+            dropout=dropout,
+        )
+    if stored is not None:
+        network.load_state_dict(stored.state)
+    return network

@@ -1,0 +1,196 @@
+"""The early-exit network: stages, branches, a grid of heads and, where wanted, a gate."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hbnlab.hierarchy import Hierarchy
+
+Grid = tuple[tuple[bool, ...], ...]
+
+
+class BranchOutput(NamedTuple):
+    """What one branch says.
+
+    Attributes:
+        logits: one entry a level, (batch, class) or None where the cell has no head.
+        gate: (batch, 2) logits of coarse and fine, or None where no gate hangs off this branch.
+    """
+
+    logits: tuple[Tensor | None, ...]
+    gate: Tensor | None
+
+
+class ExitOutputs(NamedTuple):
+    """What all exits say.
+
+    Attributes:
+        logits: ``logits[exit][level]``, (batch, class) or None where the cell has no head.
+        gate: (batch, 2) logits of coarse and fine, or None for a network without a gate.
+    """
+
+    logits: tuple[tuple[Tensor | None, ...], ...]
+    gate: Tensor | None
+
+
+class EarlyExitNetwork(nn.Module):
+    """A trunk cut into stages; behind every stage hangs a branch with one head for each level.
+
+    The network computes every exit and never decides: a policy does that, from what the exits say.
+    Training and evaluation give the same form of output.
+
+    | part | from | to |
+    | --- | --- | --- |
+    | stage n | output of stage n - 1; images (batch, channel, height, width) for the first | any |
+    | branch n | output of stage n | features (batch, features) |
+    | head n, l | features of branch n | logits (batch, classes of level l) |
+    | gate | features of branch 1 | logits (batch, 2): 0 = coarse, 1 = fine |
+
+    Args:
+        stages: pieces of the trunk, in order.
+        branches: one a stage; each turns that stage's output into flat features.
+        features: size of each branch's features.
+        hierarchy: the classes of each level.
+        heads: ``heads[exit][level]`` is True where that cell has a head.
+        gated: whether the first branch also carries a gate.
+        image_shape: (channel, height, width) of the images that it takes.
+        name: what the network is called in files and reports.
+        width: factor on channels and hidden units, kept for files and reports.
+
+    Raises:
+        ValueError: when the parts do not fit one another, or an exit has no head at all.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[nn.Module],
+        branches: Sequence[nn.Module],
+        features: Sequence[int],
+        hierarchy: Hierarchy,
+        *,
+        heads: Sequence[Sequence[bool]],
+        gated: bool = False,
+        image_shape: tuple[int, int, int] = (3, 32, 32),
+        name: str = "custom",
+        width: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not len(stages) == len(branches) == len(features) >= 1:
+            raise ValueError(
+                "a network needs as many branches and feature sizes as stages, and at least one, "
+                f"got {len(stages)} stages, {len(branches)} branches, {len(features)} sizes"
+            )
+        self.heads_grid = check_grid(heads, len(stages), hierarchy)
+        self.hierarchy = hierarchy
+        self.image_shape = tuple(image_shape)
+        self.name = name
+        self.width = float(width)
+        self.stages = nn.ModuleList(stages)
+        self.branches = nn.ModuleList(branches)
+        self.heads = nn.ModuleList(
+            _heads_of(size, row, hierarchy)
+            for size, row in zip(features, self.heads_grid, strict=True)
+        )
+        self.gate = nn.Linear(features[0], 2) if gated else None
+
+    @property
+    def num_exits(self) -> int:
+        """How many exits there are, one a stage."""
+        return len(self.stages)
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether a gate hangs off the first branch."""
+        return self.gate is not None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def forward(self, images: Float[Tensor, "batch channel height width"]) -> ExitOutputs:
+        """Compute every exit.
+
+        Raises:
+            ValueError: for images of another shape than ``image_shape``.
+        """
+        self.check_images(images)
+        hidden, outputs = images, []
+        for exit_index in range(self.num_exits):
+            hidden = self.run_stage(exit_index, hidden)
+            outputs.append(self.run_branch(exit_index, hidden))
+        return ExitOutputs(tuple(output.logits for output in outputs), outputs[0].gate)
+
+    def run_stage(self, exit_index: int, hidden: Tensor) -> Tensor:
+        """Run one piece of the trunk on the output of the piece before it."""
+        return self.stages[exit_index](hidden)
+
+    def run_branch(self, exit_index: int, hidden: Tensor) -> BranchOutput:
+        """Run what hangs off a stage: its branch, its heads and, at the first, the gate."""
+        features = self.branches[exit_index](hidden)
+        heads = self.heads[exit_index]
+        logits = tuple(
+            heads.get_submodule(str(level))(features) if present else None
+            for level, present in enumerate(self.heads_grid[exit_index])
+        )
+        gate = self.gate(features) if self.gate is not None and exit_index == 0 else None
+        return BranchOutput(logits, gate)
+
+    def check_images(self, images: Tensor) -> None:
+        """Refuse images that the network was not built for, naming both shapes."""
+        if tuple(images.shape[1:]) != self.image_shape:
+            wanted = "x".join(map(str, self.image_shape))
+            got = "x".join(map(str, images.shape[1:]))
+            raise ValueError(f"{self.name} takes images of {wanted}, got {got}")
+
+    def set_dropout(self, probability: float) -> None:
+        """Set the probability of every dropout layer."""
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = check_dropout(probability)
+
+    def to_spec(self) -> dict[str, Any]:
+        """What a file must say of a network, as plain data that JSON can hold."""
+        return {
+            "name": self.name,
+            "width": self.width,
+            "heads": [list(row) for row in self.heads_grid],
+            "gated": self.has_gate,
+            "image_shape": list(self.image_shape),
+            "hierarchy": self.hierarchy.to_spec(),
+        }
+
+
+def check_grid(heads: Sequence[Sequence[bool]], num_exits: int, hierarchy: Hierarchy) -> Grid:
+    """Validate a grid of heads against the number of exits and the levels of a tree."""
+    grid = tuple(tuple(bool(cell) for cell in row) for row in heads)
+    shape = (len(grid), *sorted({len(row) for row in grid}))
+    if shape != (num_exits, hierarchy.num_levels):
+        raise ValueError(
+            f"heads must be a grid of {num_exits} exits x {hierarchy.num_levels} levels, "
+            f"got {[list(row) for row in grid]}"
+        )
+    bare = [number for number, row in enumerate(grid, start=1) if not any(row)]
+    if bare:
+        raise ValueError(f"every exit needs at least one head, none at exit {bare}")
+    return grid
+
+
+def check_dropout(probability: float) -> float:
+    """Validate a dropout probability."""
+    if not 0.0 <= probability < 1.0:
+        raise ValueError(f"dropout must be in [0, 1), got {probability}")
+    return probability
+
+
+def _heads_of(size: int, row: Iterable[bool], hierarchy: Hierarchy) -> nn.ModuleDict:
+    return nn.ModuleDict(
+        {
+            str(level): nn.Linear(size, hierarchy.num_classes[level])
+            for level, present in enumerate(row)
+            if present
+        }
+    )

@@ -1,0 +1,116 @@
+"""The sheet that a figure is drawn on: new Axes or those given, and how numbers are written."""
+
+from collections.abc import Iterable, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import PercentFormatter
+from torch import Tensor
+
+from hbnlab.records import ExitRecords
+
+FLOPS_LABEL = "FLOPs an image (millions)"
+
+AxesGrid = np.ndarray | Sequence[Axes]
+"""Several Axes: an array as ``plt.subplots`` returns it, or a list."""
+
+
+def one_axes(ax: Axes | None, size: tuple[float, float] = (7.0, 4.5)) -> Axes:
+    """The Axes given, or those of a new figure of this size in inches."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    return ax
+
+
+def many_axes(
+    axes: AxesGrid | None,
+    shape: tuple[int, int],
+    panel: tuple[float, float],
+    *,
+    sharex: bool | str = False,
+    sharey: bool | str = False,
+    ratios: Sequence[float] | None = None,
+) -> np.ndarray:
+    """The Axes given, or those of a new figure, as an array (row, column).
+
+    Args:
+        axes: as many as there are panels, or None.
+        shape: rows and columns of panels.
+        panel: width and height of one, in inches.
+        sharex: as in ``plt.subplots``, for a new figure.
+        sharey: likewise.
+        ratios: heights of the rows of a new figure.
+    """
+    rows, columns = shape
+    if axes is None:
+        _, axes = plt.subplots(
+            rows,
+            columns,
+            figsize=(panel[0] * columns, panel[1] * rows),
+            layout="constrained",
+            squeeze=False,
+            sharex=sharex,  # type: ignore[arg-type]  # matplotlib lists the strings, we pass on
+            sharey=sharey,  # type: ignore[arg-type]
+            height_ratios=ratios,
+        )
+        return axes
+    given = np.asarray(axes, dtype=object)
+    if given.size != rows * columns:
+        raise ValueError(
+            f"axes must be {rows} x {columns}, one a panel, got {given.size} of them "
+            f"in shape {given.shape}"
+        )
+    return given.reshape(rows, columns)
+
+
+def as_percent(axis: Axis) -> None:
+    """Write the ticks of a share in [0, 1] as percentages."""
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+
+
+def light_grid(ax: Axes) -> None:
+    """Thin lines behind the data, and no frame where there is no axis."""
+    ax.grid(True, color="#DDDDDD", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def array(values: Tensor) -> np.ndarray:
+    """A tensor of any device as an array."""
+    return values.detach().cpu().numpy()
+
+
+# ---------------------------------------------------------------------- words
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as text: ``"84.0 %"``."""
+    return f"{100 * share:.1f} %"
+
+
+def mega(flops: float) -> str:
+    """FLOPs in millions, with three digits or more: ``"2.37"``, ``"135.8"``."""
+    millions = flops / 1e6
+    return f"{millions:.3g}" if millions < 100 else f"{millions:.1f}"
+
+
+def plural(number: int, noun: str) -> str:
+    """A count with its noun: ``"1 image"``, ``"2,000 images"``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Parts of a description, one after the other."""
+    return "; ".join(parts)
+
+
+def source(records: ExitRecords) -> str:
+    """What records were made from: ``"glyphs test, 2,000 images"``."""
+    return ", ".join(part for part in (records.split, plural(len(records), "image")) if part)
+
+
+def spoken(name: str) -> str:
+    """A class name as people write it, without underscores."""
+    return name.replace("_", " ")

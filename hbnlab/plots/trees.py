@@ -1,0 +1,137 @@
+"""A label hierarchy as a figure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from hbnlab.hierarchy import Hierarchy
+from hbnlab.plots.alt import set_description
+from hbnlab.plots.canvas import one_axes, spoken
+from hbnlab.plots.palette import GREY, level_style
+
+# The drawing is laid out in characters across and classes down, so that names never overlap.
+_CHARACTER_INCHES = 0.066
+_ROW_INCHES = 0.16
+_FONT = 7.5
+_LINK = 4.0
+_ROWS_A_COLUMN = 35
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A class in the drawing: its place, and where its line to the children turns."""
+
+    level: int
+    name: str
+    x: float
+    y: float
+    parent_y: float | None
+
+
+def hierarchy_tree(hierarchy: Hierarchy, *, ax: Axes | None = None) -> Axes:
+    """Draw the tree from left (coarse) to right (fine); a large one in several columns.
+
+    Readable up to some two hundred finest classes; beyond, ``Hierarchy.to_text`` serves better.
+    """
+    starts = _level_starts(hierarchy)
+    columns = _columns(hierarchy)
+    rows = max(sum(hierarchy.leaf_counts(0)[c] for c in column) for column in columns)
+    width = starts[-1] * len(columns)
+    size = (width * _CHARACTER_INCHES + 0.2, (int(rows) + 3) * _ROW_INCHES)
+    ax = one_axes(ax, size)
+    ax.set(xlim=(-1, width), ylim=(int(rows) + 0.2, -2.2))
+    ax.axis("off")
+    for number, column in enumerate(columns):
+        offset = number * starts[-1]
+        _draw_header(ax, hierarchy, [offset + start for start in starts])
+        nodes = list(_place(hierarchy, column, [offset + start for start in starts]))
+        _draw_nodes(ax, nodes, hierarchy.num_levels)
+    set_description(ax, _words(hierarchy))
+    return ax
+
+
+def _level_starts(hierarchy: Hierarchy) -> list[float]:
+    """Where each level begins, and where the next column would, in characters."""
+    starts = [0.0]
+    for names in (*hierarchy.class_names,):
+        starts.append(starts[-1] + max(map(len, names)) + _LINK)
+    return starts
+
+
+def _columns(hierarchy: Hierarchy) -> list[list[int]]:
+    """Share the coarsest classes out over columns of about the same number of rows."""
+    sizes = hierarchy.leaf_counts(0).tolist()
+    number = -(-sum(sizes) // _ROWS_A_COLUMN)
+    columns: list[list[int]] = [[] for _ in range(number)]
+    above = 0
+    for index, size in enumerate(sizes):
+        columns[min(number - 1, int((above + size / 2) * number / sum(sizes)))].append(index)
+        above += size
+    return [column for column in columns if column]
+
+
+def _place(hierarchy: Hierarchy, column: list[int], starts: list[float]) -> Iterator[_Node]:
+    """Put every class of a column at the height of the middle of its finest classes."""
+    leaves = [leaf for index in column for leaf in hierarchy.leaves(0, index)]
+    # Siblings stand together whatever their numbers are.
+    leaves.sort(key=lambda leaf: [column.index(int(hierarchy.ancestors(0)[leaf])),
+                                  *(int(hierarchy.ancestors(k)[leaf])
+                                    for k in range(1, hierarchy.num_levels))])
+    row = {leaf: float(number) for number, leaf in enumerate(leaves)}
+    heights: dict[tuple[int, int], float] = {}
+    for level in range(hierarchy.num_levels):
+        for index in range(hierarchy.num_classes[level]):
+            rows = [row[leaf] for leaf in hierarchy.leaves(level, index) if leaf in row]
+            if not rows:
+                continue
+            heights[level, index] = sum(rows) / len(rows)
+            above = heights[level - 1, hierarchy.parents[level][index]] if level else None
+            name = spoken(hierarchy.class_names[level][index])
+            yield _Node(level, name, starts[level], heights[level, index], above)
+
+
+def _draw_header(ax: Axes, hierarchy: Hierarchy, starts: list[float]) -> None:
+    for level, name in enumerate(hierarchy.level_names):
+        style = level_style(level, hierarchy.num_levels)
+        text = f"{name} ({hierarchy.num_classes[level]})"
+        ax.text(starts[level], -1.4, text, color=style.color, weight="bold", fontsize=_FONT + 1)
+
+
+def _draw_nodes(ax: Axes, nodes: list[_Node], num_levels: int) -> None:
+    """Elbows from parent to child, a marker at each class and its name, on white, over the line."""
+    lines = []
+    for node in nodes:
+        if node.parent_y is not None:
+            elbow = node.x - _LINK / 2
+            lines.append([(elbow, node.parent_y), (elbow, node.y), (node.x, node.y)])
+        if node.level < num_levels - 1:
+            end = min(other.x for other in nodes if other.level == node.level + 1) - _LINK / 2
+            lines.append([(node.x, node.y), (end, node.y)])
+    ax.add_collection(LineCollection(lines, colors=GREY, linewidths=0.7, zorder=1))
+    for node in nodes:
+        style = level_style(node.level, num_levels)
+        ax.plot(node.x - 0.4, node.y, marker=style.marker, color=style.color, markersize=3.5)
+        ax.text(
+            node.x + 0.4,
+            node.y,
+            node.name,
+            va="center",
+            fontsize=_FONT,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        )
+
+
+def _words(hierarchy: Hierarchy) -> str:
+    counts = ", ".join(
+        f"{count} at level {name}"
+        for count, name in zip(hierarchy.num_classes, hierarchy.level_names, strict=True)
+    )
+    text = f"Tree of labels with {hierarchy.num_levels} levels; number of classes: {counts}."
+    if hierarchy.num_levels > 1:
+        sizes = hierarchy.leaf_counts(0)
+        low, high = int(sizes.min()), int(sizes.max())
+        held = f"{low}" if low == high else f"{low} to {high}"
+        text += f" Each {hierarchy.level_names[0]} class holds {held} {hierarchy.level_names[-1]}."
+    return text

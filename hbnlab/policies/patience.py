@@ -1,0 +1,53 @@
+"""Leave when enough exits in a row agree."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from hbnlab.policies.base import Policy
+from hbnlab.policies.view import ExitView
+
+
+@dataclass(frozen=True)
+class Patience(Policy):
+    """Leave at the first exit whose class, with those of the exits before it, is the same k times.
+
+    Every image decides for itself, and every branch is looked at, for the next exit needs its
+    class.
+
+    Attributes:
+        agreeing: k, how many exits in a row must agree, this one included; 1 = the first answers.
+            The patience t of the source, which counts repetitions, is k - 1.
+        level: level that is compared and answered; None = the finest.
+
+    Source:
+        PABEE (Zhou et al., "BERT loses patience", NeurIPS 2020).
+    """
+
+    agreeing: int
+    level: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.agreeing < 1:
+            raise ValueError(f"agreeing must be 1 or more, got {self.agreeing}")
+
+    def answers(
+        self, exit_index: int, view: ExitView
+    ) -> Mapping[int, Bool[Tensor, "*policy sample"]]:
+        """Images about which the last k exits agree; at the last exit all."""
+        level = view.num_levels - 1 if self.level is None else self.level
+        if view.is_last:
+            return {level: view.everyone()}
+        first = exit_index - self.agreeing + 1
+        if first < 0:
+            return {}
+        classes = torch.stack([view.prediction(e, level) for e in range(first, exit_index + 1)])
+        return {level: (classes == classes[0]).all(dim=0)}
+
+    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
+        """The level compared, at every exit."""
+        level = len(heads_grid[0]) - 1 if self.level is None else self.level
+        return [(exit_index, level) for exit_index in range(len(heads_grid))]

@@ -1,0 +1,64 @@
+"""AG-HBN's rule: a learned gate chooses the level, the entropy at that level the exit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from hbnlab.hierarchy import Hierarchy
+from hbnlab.policies.fine_tolerance import check_coarse_level
+from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.policies.view import ExitView
+
+
+@dataclass(frozen=True)
+class SemanticGate(ThresholdPolicy):
+    """Leave at exit n if the entropy at the gate's level is strictly under its threshold T_n.
+
+    The gate hangs off the first branch and speaks once: fine if its class 1 wins, coarse if not,
+    a tie included. By batch: fine if it says so for at least half of the images. At the last exit
+    it alone decides.
+
+    Attributes:
+        coarse_level: level of the coarse answers, for trees of more than two levels.
+
+    Source:
+        AG-HBN of Sanati et al., equation 12 for the batch mean.
+    """
+
+    coarse_level: int = field(default=0, kw_only=True)
+
+    def answers(
+        self, exit_index: int, view: ExitView
+    ) -> Mapping[int, Bool[Tensor, "*policy sample"]]:
+        """Images answered at the gate's level."""
+        fine_level = view.num_levels - 1
+        gate_is_fine = view.gate_is_fine()
+        if view.is_last:
+            return {fine_level: gate_is_fine, self.coarse_level: ~gate_is_fine}
+        threshold = self.thresholds[exit_index]
+        fine = view.entropy(exit_index, fine_level) < threshold
+        coarse = view.entropy(exit_index, self.coarse_level) < threshold
+        return {fine_level: gate_is_fine & fine, self.coarse_level: ~gate_is_fine & coarse}
+
+    def consults(self, exit_index: int) -> bool:
+        """Whether the branch is looked at: the first always is, for its gate."""
+        return exit_index == 0 or super().consults(exit_index)
+
+    @property
+    def needs_gate(self) -> bool:
+        """Always: the gate is the rule."""
+        return True
+
+    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
+        """The coarse and the finest cell of each exit that is looked at."""
+        levels = (self.coarse_level, len(heads_grid[0]) - 1)
+        return [(exit_index, level) for exit_index in self.asked_exits() for level in levels]
+
+    def check_fits(
+        self, heads_grid: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
+    ) -> None:
+        """Refuse what ``ThresholdPolicy`` refuses, and a coarse level that is not above the finest."""
+        check_coarse_level(self.coarse_level, hierarchy)
+        super().check_fits(heads_grid, hierarchy, has_gate)

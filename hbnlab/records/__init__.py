@@ -1,0 +1,6 @@
+"""What every exit of a network said about every image, and what a policy decided from it."""
+
+from hbnlab.records.decisions import Decisions
+from hbnlab.records.exit_records import Cell, ExitRecords
+
+__all__ = ["Cell", "Decisions", "ExitRecords"]

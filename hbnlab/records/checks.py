@@ -1,0 +1,123 @@
+"""The rules that exit records must keep; each error says the rule and the value received."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from hbnlab.hierarchy import Hierarchy
+
+
+def check_shapes(
+    logits: Sequence[Tensor], available: Tensor, labels: Tensor, hierarchy: Hierarchy
+) -> None:
+    """Refuse tensors whose axes do not fit each other or the tree, and an empty split."""
+    levels = hierarchy.num_levels
+    if available.ndim != 2 or available.shape[1] != levels or available.dtype != torch.bool:
+        raise ValueError(
+            f"available must be bool (exit, {levels}), one column a level of the tree, "
+            f"got {available.dtype} {tuple(available.shape)}"
+        )
+    if labels.ndim != 2 or labels.shape[1] != levels:
+        raise ValueError(
+            f"labels must be (sample, {levels}), one column a level of the tree, "
+            f"got {tuple(labels.shape)}"
+        )
+    if not len(labels) or not len(available):
+        raise ValueError(
+            f"records need at least one image and one exit, got {len(labels)} images "
+            f"and {len(available)} exits"
+        )
+    if len(logits) != levels:
+        raise ValueError(f"logits must have one tensor a level ({levels}), got {len(logits)}")
+    for level, tensor in enumerate(logits):
+        expected = (len(labels), len(available), hierarchy.num_classes[level])
+        if tuple(tensor.shape) != expected or tensor.dtype != torch.float32:
+            raise ValueError(
+                f"logits of level {hierarchy.level_names[level]!r} must be float32 (sample, exit, "
+                f"class) = {expected}, got {tensor.dtype} {tuple(tensor.shape)}"
+            )
+
+
+def check_cells(logits: Sequence[Tensor], available: Tensor, hierarchy: Hierarchy) -> None:
+    """Refuse an exit without a head, NaN where there is a head, and numbers where there is none."""
+    silent = (~available.any(dim=1)).nonzero().flatten().tolist()
+    if silent:
+        raise ValueError(f"every exit needs a head, none at exit {[n + 1 for n in silent]}")
+    for exit_index, level in torch.cartesian_prod(*map(torch.arange, available.shape)).tolist():
+        values = logits[level][:, exit_index]
+        place = f"exit {exit_index + 1}, level {hierarchy.level_names[level]!r}"
+        if not available[exit_index, level]:
+            if not values.isnan().all():
+                raise ValueError(
+                    f"a cell without a head must hold NaN logits, got numbers: {place}"
+                )
+            continue
+        # The largest logit of a row is finite only if the row has neither NaN nor +inf and is not
+        # -inf throughout, the three cases without a softmax.
+        undefined = ~values.amax(dim=-1).isfinite()
+        if undefined.any():
+            row = int(undefined.nonzero()[0])
+            raise ValueError(
+                f"logits must not be NaN, +inf, or -inf throughout, got such a row at image {row}, "
+                f"{place}"
+            )
+
+
+def check_labels(labels: Tensor, hierarchy: Hierarchy) -> None:
+    """Refuse labels outside their level, and coarse labels that do not hold the fine ones."""
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f"labels must be integers, got {labels.dtype}")
+    for level, name in enumerate(hierarchy.level_names):
+        lowest, highest = int(labels[:, level].min()), int(labels[:, level].max())
+        if lowest < 0 or highest >= hierarchy.num_classes[level]:
+            raise ValueError(
+                f"labels of level {name!r} must be in 0..{hierarchy.num_classes[level] - 1}, "
+                f"got {lowest}..{highest}"
+            )
+        wrong = hierarchy.ancestors(level).to(labels.device)[labels[:, -1]] != labels[:, level]
+        if wrong.any():
+            row = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"labels must follow the tree, got at image {row} the class {int(labels[row, -1])} "
+                f"that does not lie under {int(labels[row, level])} of level {name!r}"
+            )
+
+
+def check_gate(gate_logits: Tensor | None, num_samples: int) -> None:
+    """Refuse gate logits of another shape or with NaN."""
+    if gate_logits is None:
+        return
+    if tuple(gate_logits.shape) != (num_samples, 2) or gate_logits.dtype != torch.float32:
+        raise ValueError(
+            f"gate_logits must be float32 ({num_samples}, 2), "
+            f"got {gate_logits.dtype} {tuple(gate_logits.shape)}"
+        )
+    if gate_logits.isnan().any():
+        raise ValueError("gate_logits must not be NaN, got NaN")
+
+
+def check_attributes(attributes: Mapping[str, Tensor], num_samples: int) -> None:
+    """Refuse an attribute that has not one value an image."""
+    for name, column in attributes.items():
+        if tuple(column.shape) != (num_samples,):
+            raise ValueError(
+                f"attribute {name!r} must have one value an image ({num_samples}), "
+                f"got shape {tuple(column.shape)}"
+            )
+
+
+def check_macs(name: str, macs: Sequence[int], num_exits: int) -> None:
+    """Refuse costs that are negative or not one an exit."""
+    if len(macs) != num_exits or min(macs) < 0:
+        raise ValueError(f"{name} must be {num_exits} counts from 0 up, one an exit, got {macs}")
+
+
+def describe_cells(heads_grid: Iterable[Iterable[bool]], hierarchy: Hierarchy) -> str:
+    """The cells of a network in words, exits counted from 1: ``"exit 1 coarse, exit 1 fine"``."""
+    return ", ".join(
+        f"exit {exit_index + 1} {name}"
+        for exit_index, row in enumerate(heads_grid)
+        for name, has in zip(hierarchy.level_names, row, strict=True)
+        if has
+    )

@@ -1,0 +1,32 @@
+"""What a policy decided about every image."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """Where each image left and what was answered.
+
+    Attributes:
+        exit_index: exit taken, from 0.
+        level_index: level of the answer, 0 = coarsest.
+        prediction: class answered, numbered within that level.
+        macs: multiply-accumulates that ran for the image: the stages up to its exit and the
+            branches that the policy consulted on the way; a branch never looked at is not run.
+    """
+
+    exit_index: Int[Tensor, " sample"]
+    level_index: Int[Tensor, " sample"]
+    prediction: Int[Tensor, " sample"]
+    macs: Int[Tensor, " sample"]
+
+    def __post_init__(self) -> None:
+        sizes = [tuple(column.shape) for column in vars(self).values()]
+        if len(set(sizes)) > 1 or len(sizes[0]) != 1:
+            raise ValueError(f"decisions must be four columns of one length, got shapes {sizes}")
+
+    def __len__(self) -> int:
+        return len(self.exit_index)

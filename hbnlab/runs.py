@@ -1,0 +1,163 @@
+"""What ``hbnlab train``, ``test`` and ``demo`` do: a run is a folder, and these write it.
+
+| file | what |
+| --- | --- |
+| checkpoint.safetensors | weights, and all that is needed to go on; the same for the same seed |
+| run.json | what was trained on what, with which settings |
+| history.json | every epoch, with its seconds |
+| test.json | every cell and some policies on the test images |
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hbnlab import data, models
+from hbnlab.checkpoint import load_checkpoint
+from hbnlab.collect import collect_records
+from hbnlab.costs import num_parameters, size_mb
+from hbnlab.data import Splits
+from hbnlab.history import History
+from hbnlab.metrics import cell_table, evaluate
+from hbnlab.models import EarlyExitNetwork
+from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGate, fit_thresholds
+from hbnlab.records import ExitRecords
+from hbnlab.storage import write_json
+from hbnlab.training import OnStep, TrainConfig, fit, post_train
+
+CHECKPOINT = "checkpoint.safetensors"
+TOLERANCES = (0.0, 0.25, 0.5, 1.0, 1.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataChoice:
+    """Which data set, and how it is read.
+
+    Attributes:
+        name: one of ``hbnlab.data.NAMES``.
+        root: folder of its files, or None.
+        download: fetch missing files.
+        options: further arguments of its ``load``, such as ``three_levels``.
+    """
+
+    name: str = "glyphs"
+    root: str | None = None
+    download: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Splits:
+        """The three parts."""
+        return data.load(self.name, self.root, self.download, **self.options)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A network looked at on the test images.
+
+    Attributes:
+        report: what test.json holds.
+        records: of the test images.
+        policies: those in the report, fitted on the validation images.
+    """
+
+    report: dict[str, Any]
+    records: ExitRecords
+    policies: dict[str, Policy]
+
+
+def train_run(
+    out: str | Path,
+    network: EarlyExitNetwork,
+    choice: DataChoice,
+    splits: Splits,
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    on_step: OnStep | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a network into a folder, its gate too where it has one.
+
+    A checkpoint that stands there is gone on from with ``resume``; without, it is kept beside the
+    new one as ``previous-checkpoint.safetensors``.
+    """
+    out = Path(out)
+    checkpoint = out / CHECKPOINT
+    if checkpoint.exists() and not resume:
+        checkpoint.replace(out / f"previous-{CHECKPOINT}")
+    write_json(out / "run.json", _describe(network, choice, config))
+    how: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "progress": progress}
+    history = fit(network, splits, config, on_step, **how)
+    if network.has_gate:
+        history = post_train(network, splits, config, on_step, history=history, **how)
+    write_json(out / "history.json", history.to_spec())
+    return history
+
+
+def examine(network: EarlyExitNetwork, splits: Splits, *, progress: bool = True) -> Tested:
+    """Look at every cell on the test images, and at policies fitted on the validation images."""
+    start = time.perf_counter()
+    val = collect_records(network, splits.val, progress=progress)
+    test = collect_records(network, splits.test, progress=progress)
+    policies = report_policies(val)
+    report = {
+        "model": network.name,
+        "width": network.width,
+        "parameters": num_parameters(network),
+        "size_mb": round(size_mb(network), 3),
+        "dataset": test.split,
+        "images": len(test),
+        "fingerprint": test.fingerprint,
+        "cells": cell_table(test),
+        "policies": [
+            {"rule": rule, "policy": repr(policy), **evaluate(policy.decide(test), test).to_dict()}
+            for rule, policy in policies.items()
+        ],
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    return Tested(report, test, policies)
+
+
+def report_policies(val: ExitRecords) -> dict[str, Policy]:
+    """The rules that go with a network, by name, fitted on validation records.
+
+    Thresholds let half of the images that reach an early exit leave there. A network with two heads
+    an exit is shown at several tolerances, one with a gate with its gate as well.
+    """
+    early = val.num_exits - 1
+    shares = [0.5 ** (number + 1) for number in range(early)] + [0.5**early]
+    zeros = [0.0] * early
+    if val.hierarchy.num_levels == 1 or not all(row[0] and row[-1] for row in val.heads_grid):
+        return {"entropy threshold": fit_thresholds(EntropyThreshold(zeros), val, shares)}
+    policies: dict[str, Policy] = {
+        f"fine tolerance {tau:.2f}": fit_thresholds(FineTolerance(zeros, tau), val, shares)
+        for tau in TOLERANCES
+    }
+    if val.has_gate:
+        policies["semantic gate"] = fit_thresholds(SemanticGate(zeros), val, shares)
+    return policies
+
+
+def load_run(out: str | Path) -> tuple[EarlyExitNetwork, DataChoice, History]:
+    """The network, the choice of data and the history that a run's folder holds.
+
+    Raises:
+        FileNotFoundError: when there is no run in that folder.
+    """
+    out = Path(out)
+    if not (out / "run.json").is_file() or not (out / CHECKPOINT).is_file():
+        raise FileNotFoundError(
+            f"{out} holds no trained run ({CHECKPOINT} and run.json); "
+            f"make one with: hbnlab train --out {out}"
+        )
+    stored, history = load_checkpoint(out / CHECKPOINT)
+    network = models.create(stored.spec["name"], weights=out / CHECKPOINT)
+    described = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    return network, DataChoice(**described["data"]), history
+
+
+def _describe(network: EarlyExitNetwork, choice: DataChoice, config: TrainConfig) -> dict[str, Any]:
+    return {"network": network.to_spec(), "data": asdict(choice), "config": asdict(config)}

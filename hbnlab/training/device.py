@@ -1,0 +1,90 @@
+"""Where and in which precision a run computes, and how its randomness is kept to itself."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from hbnlab.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A device and a precision that it really has.
+
+    Attributes:
+        device: where network and data go.
+        dtype: float32, or bfloat16 for mixed precision.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def choose(cls, config: TrainConfig) -> Self:
+        """Resolve "auto", and refuse what is not there.
+
+        Raises:
+            ValueError: for a device that this machine lacks, or bfloat16 on a GPU without it.
+        """
+        device = choose_device(config.device)
+        if config.precision == "auto":
+            fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+            return cls(device, torch.bfloat16 if fast else torch.float32)
+        if config.precision == "bfloat16":
+            _check_bfloat16(device)
+            return cls(device, torch.bfloat16)
+        return cls(device, torch.float32)
+
+    def autocast(self) -> torch.autocast:
+        """Context in which convolutions and linear layers compute in ``dtype``."""
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
+        )
+
+    @contextlib.contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Seed torch within the context only; dropout knows no other source than the global one."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with (
+            torch.random.fork_rng(devices=devices),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        ):
+            torch.manual_seed(seed)
+            yield
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Resolve ``"auto"`` to a GPU where there is one, else the processor.
+
+    Raises:
+        ValueError: for a name torch does not know, or a device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {name!r}"
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} was asked for, but torch finds no CUDA device here")
+    return device
+
+
+def _check_bfloat16(device: torch.device) -> None:
+    if device.type == "cuda":
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise ValueError("precision 'bfloat16' was asked for, but this GPU lacks it")
+    elif (
+        not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    ):
+        warnings.warn(
+            "this processor has no bfloat16 arithmetic: mixed precision will run, but many times "
+            "slower than float32",
+            stacklevel=3,
+        )

@@ -1,0 +1,79 @@
+"""Train the five networks on a data set and bundle their weights: what ``make weights`` runs.
+
+Each file says in its header which command, seed and settings made it and what it reaches on the
+test images, as it will be read back: in half precision. Times go into times.json beside the files,
+for they are never the same twice.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from hbnlab import data, models
+from hbnlab.collect import collect_records
+from hbnlab.data import Splits
+from hbnlab.metrics import cell_table
+from hbnlab.models.weights import BUNDLED, bundled_path
+from hbnlab.storage import write_json
+from hbnlab.training import TrainConfig, fit, post_train
+
+WIDTH = 0.25
+EPOCHS = {"glyphs": 12, "fashion_mnist": 12}
+POST_EPOCHS = 2
+MAX_BYTES = 2_000_000
+
+
+def main() -> None:
+    """Make the weights asked for, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", choices=tuple(EPOCHS), action="append")
+    parser.add_argument("--model", choices=models.NAMES, action="append")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    for dataset in chosen.dataset or EPOCHS:
+        splits = data.load(dataset)
+        for name in chosen.model or models.NAMES:
+            make(name, dataset, splits, chosen.seed)
+
+
+def make(name: str, dataset: str, splits: Splits, seed: int) -> None:
+    """Train one network and bundle it."""
+    config = TrainConfig.quick(
+        dataset, seed=seed, epochs=EPOCHS[dataset], post_epochs=POST_EPOCHS, augment=True
+    )
+    network = models.create(name, splits.hierarchy, width=WIDTH, seed=seed)
+    history = fit(network, splits, config)
+    if network.has_gate:
+        post_train(network, splits, config, history=history)
+    network.to("cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        rounded = Path(folder) / "rounded.safetensors"
+        models.save_weights(network, rounded, half=True)
+        records = collect_records(models.create(name, weights=rounded), splits.test)
+    notes = {
+        "command": f"python tools/make_weights.py --dataset {dataset} --model {name} --seed {seed}",
+        "seed": seed,
+        "config": asdict(config),
+        "trained_on": splits.train.fingerprint,
+        "test": cell_table(records),
+    }
+    path = bundled_path(dataset, name)
+    models.save_weights(network, path, half=True, notes=notes)
+    if path.stat().st_size > MAX_BYTES:
+        raise SystemExit(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}")
+    _note_time(dataset, name, history.seconds)
+    for row in notes["test"]:
+        print(f"{name} {dataset} exit {row['exit']} {row['level']}: {row['accuracy']:.4f}")
+
+
+def _note_time(dataset: str, name: str, seconds: float) -> None:
+    path = BUNDLED / "times.json"
+    times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    times.setdefault(dataset, {})[name] = {"seconds": round(seconds, 1)}
+    write_json(path, times)
+
+
+if __name__ == "__main__":
+    main()
