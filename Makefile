@@ -27,12 +27,17 @@ help: ## say what there is
 
 setup: $(STAMP) ## make .venv with all that hbnlab needs (6.3 GiB; the other verbs do it too)
 
+# A .venv that works is kept, whatever Python made it: another one would mix the two.
 $(STAMP): pyproject.toml constraints.txt
-	@python="$(PYTHON)"; "$${python:-false}" -c '$(NEW_ENOUGH)' 2>/dev/null || { \
-		echo "hbnlab needs Python 3.11 or newer, found $$("$${python:-python3}" --version 2>&1 | head -n 1)."; \
-		echo "Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@"$(PYTHON)" -m venv "$(VENV)" || { \
-		echo "Python's venv is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@"$(PY)" -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || { \
+		python="$(PYTHON)"; "$${python:-false}" -c '$(NEW_ENOUGH)' 2>/dev/null || { \
+			echo "hbnlab needs Python 3.11 or newer, found" \
+				"$$("$${python:-python3}" --version 2>&1 | head -n 1)."; \
+			echo "Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; \
+			exit 1; }; \
+		"$$python" -m venv "$(VENV)" || { \
+			echo "Python's venv is missing; on Debian and Ubuntu: apt install python3-venv"; \
+			exit 1; }; }
 	@echo "Installing hbnlab and what it needs into $(VENV); this happens once."
 	@time $(PY) -m pip install --disable-pip-version-check -c constraints.txt -e ".[all]"
 	@touch $@
@@ -59,8 +64,9 @@ imports: $(STAMP) ## who may import whom
 pairs: $(STAMP) ## notebooks and tutorials say the same
 	@$(PY) -m pytest -q tests/test_pairs.py
 
+# The package is named: with a bare --cov nbval waits for each kernel in vain.
 pytest: $(STAMP) ## tests and notebooks, with the coverage of hbnlab and the slowest tests
-	@$(PY) -m pytest --nbval --cov --cov-report=term --durations=10
+	@$(PY) -m pytest --nbval --cov=hbnlab --cov-report=term --durations=15
 
 format: $(STAMP) ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
@@ -73,16 +79,19 @@ notebooks: $(STAMP) ## make notebooks/*.ipynb again from tutorials/*.py, with th
 		$(BIN)/jupytext --quiet --update --to ipynb --output "$$notebook" "$$text"; \
 		time timeout 600 $(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute \
 			--inplace --ExecutePreprocessor.timeout=300 \
+			--ExecutePreprocessor.record_timing=False \
 			--ExecutePreprocessor.store_widget_state=False "$$notebook"; \
 	done
 
+# In a container one is often root, where Jupyter asks to be told so.
 lab: $(STAMP) ## open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
+	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks \
+		$(if $(filter 0,$(shell id -u)),--allow-root)
 
 weights: $(STAMP) ## train the bundled weights again (long)
 	@$(PY) tools/make_weights.py
 
 clean: ## remove what the tools leave; keeps .venv and runs
-	@rm -rf build dist site *.egg-info .coverage htmlcov .pytest_cache .ruff_cache .hypothesis \
+	@rm -rf build dist site *.egg-info .coverage* .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache
 	@find hbnlab tests benchmarks tutorials -name __pycache__ -type d -prune -exec rm -rf {} +

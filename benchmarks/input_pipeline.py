@@ -1,4 +1,4 @@
-"""Augmented training batches of one core: hbnlab's whole-batch pipeline against PIL, image by image.
+"""Augmented training batches of one core: hbnlab, batch by batch, against PIL, image by image.
 
 Both shuffle, reflect-pad by 4, crop, mirror and normalise 32x32 colour images, in batches of 64,
 with the numbers that the study uses. They take turns in one process on one thread, and what counts

@@ -73,7 +73,7 @@ class RunState:
             self._restore_optimizer(tensors)
             self.generator.set_state(tensors["random.batches"])
             torch.set_rng_state(tensors["random.cpu"])
-            if "random.cuda" in tensors:
+            if "random.cuda" in tensors and self.network.device.type == "cuda":
                 torch.cuda.set_rng_state(tensors["random.cuda"], self.network.device)
         return header["phase"]
 
@@ -87,12 +87,7 @@ class RunState:
             width=spec["width"],
             heads=spec["heads"],
         )
-        mine, theirs = _comparable(self.config), _comparable(header["config"])
-        differing = [
-            f"{name} was {theirs.get(name)!r}, now {mine.get(name)!r}"
-            for name in sorted(mine.keys() | theirs.keys())
-            if mine.get(name) != theirs.get(name)
-        ]
+        differing = _differing_settings(header["config"], self.config)
         if header["data"] != self.data:
             differing.append(f"training images were {header['data']}, now {self.data}")
         if differing:
@@ -112,11 +107,11 @@ class RunState:
 
     def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
         state: dict[int, dict[str, Tensor]] = {}
-        for index, name in enumerate(self._named()):
+        for index, (name, parameter) in enumerate(self._named().items()):
             start = f"{_OPTIMIZER}{name}."
             found = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
             if found:
-                state[index] = found
+                state[index] = {key: _laid_out_as(parameter, value) for key, value in found.items()}
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
@@ -139,14 +134,30 @@ def load_checkpoint(path: str | Path) -> tuple[StoredWeights, History]:
     return stored, History.from_spec(stored.header["history"])
 
 
-def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that must not change in mid-run.
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """Give a moment the memory layout of its parameter.
+
+    A file holds rows in order, a channels_last parameter does not, and fused Adam pairs numbers by
+    their place in memory: it would silently mix up the two.
+    """
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, device="cpu").copy_(value)
+
+
+def _differing_settings(written: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
+    """Describe the settings that must not change in mid-run, and did.
 
     Where it runs may change, and under a constant learning rate also how long.
     """
-    free = {"device"} | ({"epochs", "post_epochs"} if config["schedule"] == "constant" else set())
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in config.items()
-        if name not in free
-    }
+    free = {"device"}
+    if written["schedule"] == present["schedule"] == "constant":
+        free |= {"epochs", "post_epochs"}
+    lists = {
+        key: list(v) if isinstance(v, tuple) else v for key, v in present.items()
+    }  # as in JSON
+    return [
+        f"{name} was {written.get(name)!r}, now {lists.get(name)!r}"
+        for name in sorted((written.keys() | lists.keys()) - free)
+        if written.get(name) != lists.get(name)
+    ]

@@ -4,16 +4,15 @@ import hashlib
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from hbnlab.costs import branch_macs, stage_macs
 from hbnlab.data.split import Split
 from hbnlab.models.network import EarlyExitNetwork
+from hbnlab.progress import progress_bar
 from hbnlab.records import ExitRecords
 
-LabelledImages = tuple[Float[Tensor, "sample channel height width"], Int[Tensor, "..."]]
+LabelledImages = tuple[Tensor, Tensor]
 
 
 def collect_records(
@@ -31,8 +30,8 @@ def collect_records(
 
     Args:
         network: any early-exit network.
-        source: a split, or a pair of normalised images and labels, which may be the finest labels
-            (sample) or one column a level (sample, level).
+        source: a split, or a pair of normalised images (sample, channel, height, width) and labels,
+            which may be the finest (sample) or one column a level (sample, level).
         batch_size: images at a time; None is 64 on a processor, where more do not fit its cache,
             and 512 elsewhere. The logits do not depend on it beyond the last bits.
         augment: crop and flip the images at random from this generator, in their order: only to
@@ -57,8 +56,7 @@ def collect_records(
                 batch_size, augment=augment is not None, generator=augment, shuffle=False
             )
         )
-    bar = tqdm(batches, total=-(-len(labels) // batch_size), desc="collect", disable=not progress)
-    logits, gate = _run(network, bar, len(labels))
+    logits, gate = _run(network, batches, len(labels), progress)
     return ExitRecords(
         logits=logits,
         available=torch.tensor(network.heads_grid),
@@ -84,18 +82,20 @@ def network_fingerprint(network: EarlyExitNetwork) -> str:
 
 @torch.inference_mode()
 def _run(
-    network: EarlyExitNetwork, batches: Iterable[Tensor], count: int
+    network: EarlyExitNetwork, batches: Iterable[Tensor], count: int, progress: bool
 ) -> tuple[tuple[Tensor, ...], Tensor | None]:
     """Logits of each level, (sample, exit, class), NaN where there is no head; and the gate."""
     sizes = network.hierarchy.num_classes
     table = tuple(torch.full((count, network.num_exits, size), torch.nan) for size in sizes)
     gate = torch.empty(count, 2) if network.has_gate else None
     was_training, done = network.training, 0
+    bar = progress_bar(count, f"{network.name} records", "image", shown=progress)
     network.eval()
     try:
         for images in batches:
             rows = slice(done, done + len(images))
             done += len(images)
+            bar.update(len(images))
             moved = images.to(network.device).contiguous(memory_format=torch.channels_last)
             outputs = network(moved)
             for exit_index, exit_logits in enumerate(outputs.logits):
@@ -105,6 +105,7 @@ def _run(
             if gate is not None and outputs.gate is not None:
                 gate[rows] = outputs.gate.float().cpu()
     finally:
+        bar.close()
         network.train(was_training)
     return table, gate
 

@@ -65,7 +65,14 @@ def latency(network: EarlyExitNetwork, batch_size: int = 1, repeats: int = 20) -
     """Median seconds of one full forward pass over a batch, all exits computed.
 
     A figure of this machine at this moment: compare two only within one process.
+
+    Raises:
+        ValueError: unless there is at least one image and one repeat.
     """
+    if batch_size < 1 or repeats < 1:
+        raise ValueError(
+            f"batch_size and repeats must be at least 1, got {batch_size} and {repeats}"
+        )
     was_training = network.training
     network.eval()
     images = torch.zeros(batch_size, *network.image_shape, device=network.device)

@@ -101,9 +101,9 @@ def semantic_loss(
 
 
 def granular_entropy(outputs: ExitOutputs, fine_weight: float = 1.02) -> Float[Tensor, ""]:
-    """H_gran: fine_weight x mean fine entropy + mean coarse entropy, over images and exits, in nats.
+    """H_gran: fine_weight x mean fine entropy + mean coarse entropy, in nats.
 
-    Coarse is the coarsest level and fine the finest.
+    Means are over images and exits; coarse is the coarsest level and fine the finest.
 
     Source:
         Equations 9 and 10 of the study.

@@ -26,7 +26,8 @@ from hbnlab.models import EarlyExitNetwork
 from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGate, fit_thresholds
 from hbnlab.records import ExitRecords
 from hbnlab.storage import write_json
-from hbnlab.training import OnStep, TrainConfig, fit, post_train
+from hbnlab.training import TrainConfig, fit, post_train
+from hbnlab.training.loop import OnStep
 
 CHECKPOINT = "checkpoint.safetensors"
 TOLERANCES = (0.0, 0.25, 0.5, 1.0, 1.5)

@@ -98,12 +98,12 @@ def align(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def percent(share: float) -> str:
+def percent(share: float | int) -> str:
     """A share in [0, 1] as per cent with one decimal."""
     return f"{100 * share:.1f}"
 
 
-def mega(count: float) -> str:
+def mega(count: float | int) -> str:
     """A count in millions with two decimals."""
     return f"{count / 1e6:.2f}"
 

@@ -153,18 +153,19 @@ class Split(ABC):
         for indices, images in zip(batches, self._read(batches), strict=True):
             if augment and generator is not None:
                 images = augment_images(images, self.augmentations, generator)
-            yield self.normalise(images), self.labels[indices]
+            yield self.normalise(images), self.labels.index_select(0, indices)
 
     def normalise(self, images: UInt8[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 h w"]:
         """Turn bytes into what a network reads: (images / 255 - mean) / std."""
-        mean, std = self._constants
-        return normalise_images(images, mean.to(images.device), std.to(images.device))
+        scale, shift = self._constants
+        return normalise_images(images, scale.to(images.device), shift.to(images.device))
 
     @cached_property
     def _constants(self) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
-        """Mean and deviation where the images are, so that no batch has to send them there."""
-        mean, std = torch.tensor([self.mean, self.std], device=self.device)[:, :, None, None]
-        return mean, std
+        """Factor and summand where the images are, so that no batch has to send them there."""
+        mean, std = torch.tensor([self.mean, self.std], dtype=torch.float64)[:, :, None, None]
+        scale, shift = 1 / (255 * std), -mean / std
+        return scale.float().to(self.device), shift.float().to(self.device)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

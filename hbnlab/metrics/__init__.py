@@ -1,7 +1,64 @@
 """What decisions and records are worth, as numbers and tables; nothing here draws."""
 
-from hbnlab.metrics.evaluation import Evaluation, evaluate
+from hbnlab.metrics.calibration import (
+    Reliability,
+    failure_auroc,
+    fit_temperatures,
+    reliability,
+    with_temperatures,
+)
+from hbnlab.metrics.confusions import Confusion, confusion
+from hbnlab.metrics.curves import OperatingCurve, operating_curve
+from hbnlab.metrics.evaluation import Evaluation, answer_values, evaluate
+from hbnlab.metrics.intervals import Interval, bootstrap, evaluation_intervals
+from hbnlab.metrics.mistakes import LcaScores, Severity, lca_scores, severity
+from hbnlab.metrics.overlaps import (
+    Overlap,
+    overlap_coefficient,
+    uncertainties,
+    uncertainty_overlap,
+)
+from hbnlab.metrics.ranking import frontier, top_k_accuracy
+from hbnlab.metrics.regions import (
+    OperatingRegion,
+    entropy_gap,
+    operating_region,
+    tolerance_bound,
+)
 from hbnlab.metrics.sweeps import sweep, sweep_table
 from hbnlab.metrics.tables import cell_table
 
-__all__ = ["Evaluation", "cell_table", "evaluate", "sweep", "sweep_table"]
+__all__ = [
+    "Confusion",
+    "Evaluation",
+    "Interval",
+    "LcaScores",
+    "OperatingCurve",
+    "OperatingRegion",
+    "Overlap",
+    "Reliability",
+    "Severity",
+    "answer_values",
+    "bootstrap",
+    "cell_table",
+    "confusion",
+    "entropy_gap",
+    "evaluate",
+    "evaluation_intervals",
+    "failure_auroc",
+    "fit_temperatures",
+    "frontier",
+    "lca_scores",
+    "operating_curve",
+    "operating_region",
+    "overlap_coefficient",
+    "reliability",
+    "severity",
+    "sweep",
+    "sweep_table",
+    "tolerance_bound",
+    "top_k_accuracy",
+    "uncertainties",
+    "uncertainty_overlap",
+    "with_temperatures",
+]

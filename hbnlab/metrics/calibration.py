@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hbnlab.records import ExitRecords
 
-_STEPS = 60
+_STEPS = 40
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -122,14 +122,18 @@ def _fit_temperature(logits: Float[Tensor, "sample cls"], labels: Int[Tensor, " 
     true = logits.gather(1, labels[:, None])[:, 0]
     if not true.isfinite().all():
         return 1.0  # no temperature gives a class of logit -inf a probability
-
-    def slope(inverse: float) -> float:
-        prob = (logits * inverse).softmax(dim=-1)
-        expected = torch.where(prob > 0, prob * logits, 0.0).sum(dim=-1)
-        return float((expected - true).mean())
-
     low, high = math.log(0.01), math.log(100.0)
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if slope(math.exp(middle)) > 0 else (middle, high)
+        too_sharp = _slope(logits, true, math.exp(middle)) > 0
+        low, high = (low, middle) if too_sharp else (middle, high)
     return math.exp(-(low + high) / 2)
+
+
+def _slope(
+    logits: Float[Tensor, "sample cls"], true: Float[Tensor, " sample"], inverse: float
+) -> float:
+    """Slope of the mean cross-entropy of logits x inverse, along inverse."""
+    prob = (logits * inverse).softmax(dim=-1)
+    expected = torch.where(prob > 0, prob * logits, 0.0).sum(dim=-1)
+    return float((expected - true).mean())

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.records import Decisions, ExitRecords
+from hbnlab.records.checks import describe_cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,31 +73,85 @@ def evaluate(
     Raises:
         ValueError: when the numbers of images differ, or an answer lies outside the records.
     """
-    _check(decisions, records)
-    device = records.labels.device
-    exits, levels = decisions.exit_index.to(device), decisions.level_index.to(device)
-    prediction = decisions.prediction.to(device)
-    hierarchy, num_levels = records.hierarchy, records.hierarchy.num_levels
-    cells = torch.bincount(exits * num_levels + levels, minlength=records.available.numel())
-    right = prediction == records.labels.gather(1, levels[:, None])[:, 0]
-    lifted, leaves = torch.empty_like(prediction), torch.empty_like(prediction)
-    for level in range(num_levels):
-        here = levels == level
-        lifted[here] = hierarchy.ancestors(0, level).to(device)[prediction[here]]
-        leaves[here] = hierarchy.leaf_counts(level).to(device)[prediction[here]]
+    answers = _Answers.of(decisions, records)
+    cells = answers.exits * records.hierarchy.num_levels + answers.levels
+    counts = torch.bincount(cells, minlength=records.available.numel())
+    share = None
+    if batch_size is not None:
+        share = batch_specificity(answers.finest[None], batch_size)[0]
     return assemble(
         records,
-        cell_counts=cells.view(records.available.shape).tolist(),
-        right=int(right.sum()),
-        hierarchical=int((lifted == records.labels[:, 0]).sum()),
-        leaf_counts=Counter(leaves.tolist()),
+        cell_counts=counts.view(records.available.shape).tolist(),
+        right=int(answers.right.sum()),
+        hierarchical=int(answers.hierarchical.sum()),
+        leaf_counts=Counter(answers.leaves.tolist()),
         total_macs=int(decisions.macs.sum()),
-        batch_specificity=(
-            None
-            if batch_size is None
-            else batch_specificity((levels == hierarchy.finest)[None], batch_size)[0]
-        ),
+        batch_specificity=share,
     )
+
+
+def answer_values(
+    decisions: Decisions, records: ExitRecords
+) -> dict[str, Float[Tensor, " sample"]]:
+    """The numbers of ``evaluate`` image by image, in double precision; their means are its fields.
+
+    Returns:
+        By the name of the field: accuracy, hierarchical_accuracy, specificity, information,
+        mean_macs.
+    """
+    answers = _Answers.of(decisions, records)
+    everything = records.hierarchy.num_classes[-1]
+    return {
+        "accuracy": answers.right.double(),
+        "hierarchical_accuracy": answers.hierarchical.double(),
+        "specificity": answers.finest.double(),
+        "information": (everything / answers.leaves.double()).log2(),
+        "mean_macs": decisions.macs.to(answers.right.device).double(),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """Decisions compared with the labels, image by image.
+
+    Attributes:
+        exits: exit of each answer.
+        levels: level of each answer.
+        right: whether it is the label of its own level.
+        hierarchical: whether it is, mapped up to the coarsest level, the label there.
+        finest: whether it was given at the finest level.
+        leaves: how many finest classes lie under it.
+    """
+
+    exits: Int[Tensor, " sample"]
+    levels: Int[Tensor, " sample"]
+    right: Bool[Tensor, " sample"]
+    hierarchical: Bool[Tensor, " sample"]
+    finest: Bool[Tensor, " sample"]
+    leaves: Int[Tensor, " sample"]
+
+    @classmethod
+    def of(cls, decisions: Decisions, records: ExitRecords) -> "_Answers":
+        """Compare, on the device of the records."""
+        check_decisions(decisions, records)
+        labels, hierarchy = records.labels, records.hierarchy
+        exits, levels, prediction = (
+            column.to(labels.device)
+            for column in (decisions.exit_index, decisions.level_index, decisions.prediction)
+        )
+        lifted, leaves = torch.empty_like(prediction), torch.empty_like(prediction)
+        for level in range(hierarchy.num_levels):
+            here = levels == level
+            lifted[here] = hierarchy.ancestors(0, level).to(labels.device)[prediction[here]]
+            leaves[here] = hierarchy.leaf_counts(level).to(labels.device)[prediction[here]]
+        return cls(
+            exits=exits,
+            levels=levels,
+            right=prediction == labels.gather(1, levels[:, None])[:, 0],
+            hierarchical=lifted == labels[:, 0],
+            finest=levels == hierarchy.finest,
+            leaves=leaves,
+        )
 
 
 def assemble(
@@ -144,18 +199,37 @@ def batch_specificity(is_finest: Bool[Tensor, "policy sample"], batch_size: int)
     return torch.stack(shares, dim=1).mean(dim=1).tolist()
 
 
-def _check(decisions: Decisions, records: ExitRecords) -> None:
+def check_decisions(decisions: Decisions, records: ExitRecords) -> None:
+    """Refuse decisions that are not about the images, cells and classes of the records."""
     if len(decisions) != len(records):
         raise ValueError(
             f"decisions must be those of the records' {len(records)} images, got {len(decisions)}"
         )
-    shape = tuple(records.available.shape)
-    for name, column, size in (
-        ("exit_index", decisions.exit_index, shape[0]),
-        ("level_index", decisions.level_index, shape[1]),
-    ):
-        lowest, highest = int(column.min()), int(column.max())
-        if lowest < 0 or highest >= size:
-            raise ValueError(
-                f"{name} of decisions must be in 0..{size - 1}, got {lowest}..{highest}"
-            )
+    sizes = torch.tensor(records.hierarchy.num_classes)
+    exits, levels, prediction = (
+        column.cpu()
+        for column in (decisions.exit_index, decisions.level_index, decisions.prediction)
+    )
+    _check_range("exit_index", exits, records.num_exits)
+    _check_range("level_index", levels, records.hierarchy.num_levels)
+    missing = ~records.available.cpu()[exits, levels]
+    if missing.any():
+        row = int(missing.nonzero()[0])
+        raise ValueError(
+            f"decisions must name cells of the records, got exit {int(exits[row]) + 1}, level "
+            f"{int(levels[row])} at image {row}; the cells are: "
+            f"{describe_cells(records.heads_grid, records.hierarchy)}"
+        )
+    outside = (prediction < 0) | (prediction >= sizes[levels])
+    if outside.any():
+        row = int(outside.nonzero()[0])
+        raise ValueError(
+            f"a class of level {int(levels[row])} must be in 0..{int(sizes[levels[row]]) - 1}, "
+            f"got {int(prediction[row])} at image {row}"
+        )
+
+
+def _check_range(name: str, column: Int[Tensor, " sample"], size: int) -> None:
+    lowest, highest = int(column.min()), int(column.max())
+    if lowest < 0 or highest >= size:
+        raise ValueError(f"{name} of decisions must be in 0..{size - 1}, got {lowest}..{highest}")

@@ -1,8 +1,8 @@
 """Many policies on the same records at once."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,10 +27,11 @@ def sweep(
         records: what they decide about.
         batch_size: as in ``evaluate``.
     """
-    answers = _Answers.of(records)
+    answers = _AnswerTable.of(records)
     found: dict[int, Evaluation] = {}
-    for numbers, stack in stacks(policies, records):
-        counts, finest = answers.count(stack, len(numbers), with_finest=batch_size is not None)
+    for numbers, stack, exits in stacks(policies, records):
+        leaving = stack.leaving(records, exits)
+        counts, finest = answers.count(leaving, len(numbers), with_finest=batch_size is not None)
         shares: list[float | None] = [None] * len(numbers)
         if finest is not None and batch_size is not None:
             shares = list(batch_specificity(finest, batch_size))
@@ -50,18 +51,17 @@ def sweep_table(policies: Sequence[Policy], records: ExitRecords, *, batch_size:
     for policy, result in zip(
         policies, sweep(policies, records, batch_size=batch_size), strict=True
     ):
-        settings = {f.name: getattr(policy, f.name) for f in fields(policy) if f.repr}
         values = result.to_dict()
         shares = values.pop("shares")
         for exit_index, level in records.cells:
             name = f"share exit {exit_index + 1} {records.hierarchy.level_names[level]}"
             values[name] = shares[exit_index][level]
-        rows.append({"policy": type(policy).__name__} | settings | values)
+        rows.append(policy.settings() | values)
     return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True, eq=False)
-class _Answers:
+class _AnswerTable:
     """What each cell's answer to each image is worth, as whole numbers that can be summed.
 
     Attributes:
@@ -75,7 +75,7 @@ class _Answers:
     leaf_sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, records: ExitRecords) -> "_Answers":
+    def of(cls, records: ExitRecords) -> "_AnswerTable":
         hierarchy = records.hierarchy
         leaves = [hierarchy.leaf_counts(level) for level in range(hierarchy.num_levels)]
         sizes = tuple(sorted({int(size) for row in leaves for size in row}))
@@ -93,15 +93,19 @@ class _Answers:
         return cls(records, columns, sizes)
 
     def count(
-        self, stack: Policy, num_policies: int, *, with_finest: bool
+        self,
+        leaving: Iterable[tuple[int, int, Bool[Tensor, "*policy sample"]]],
+        num_policies: int,
+        *,
+        with_finest: bool,
     ) -> tuple[list[dict[tuple[int, int], list[int]]], Bool[Tensor, "policy sample"] | None]:
-        """For each policy, the sums of the columns by cell, and on request who is answered finely."""
+        """For each policy, the sums of the columns by cell, and on request the fine answers."""
         counts: list[dict[tuple[int, int], list[int]]] = [{} for _ in range(num_policies)]
         finest = None
         if with_finest:
             shape = (num_policies, len(self.records))
             finest = torch.zeros(shape, dtype=torch.bool, device=self.records.labels.device)
-        for exit_index, level, leaves in stack.leaving(self.records):
+        for exit_index, level, leaves in leaving:
             columns = self.columns[exit_index, level]
             sums = (leaves.to(columns.dtype) @ columns).long().expand(num_policies, -1).tolist()
             for row, values in zip(counts, sums, strict=True):

@@ -60,7 +60,7 @@ def create(
     if hierarchy is None:
         raise ValueError(f"{name} needs a hierarchy or weights that bring one, got neither")
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = alexnet.build(
             name,
             hierarchy,

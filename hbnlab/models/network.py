@@ -35,6 +35,13 @@ class ExitOutputs(NamedTuple):
     logits: tuple[tuple[Tensor | None, ...], ...]
     gate: Tensor | None
 
+    def float(self) -> "ExitOutputs":
+        """The same in float32."""
+        logits = tuple(
+            tuple(None if cell is None else cell.float() for cell in row) for row in self.logits
+        )
+        return ExitOutputs(logits, None if self.gate is None else self.gate.float())
+
 
 class EarlyExitNetwork(nn.Module):
     """A trunk cut into stages; behind every stage hangs a branch with one head for each level.
@@ -115,7 +122,7 @@ class EarlyExitNetwork(nn.Module):
         """Compute every exit.
 
         Raises:
-            ValueError: for images of another shape than ``image_shape``.
+            ValueError: for images of another shape than ``image_shape``, or not of floats.
         """
         self.check_images(images)
         hidden, outputs = images, []
@@ -140,7 +147,12 @@ class EarlyExitNetwork(nn.Module):
         return BranchOutput(logits, gate)
 
     def check_images(self, images: Tensor) -> None:
-        """Refuse images that the network was not built for, naming both shapes."""
+        """Refuse images that the network was not built for, naming what it takes and what came."""
+        if not images.is_floating_point():
+            raise ValueError(
+                "images must be normalised floats, as a split's batches give them, "
+                f"got {images.dtype}"
+            )
         if tuple(images.shape[1:]) != self.image_shape:
             wanted = "x".join(map(str, self.image_shape))
             got = "x".join(map(str, images.shape[1:]))

@@ -53,7 +53,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is not a plain dict
-        raise ValueError(f"{path} is not a plain state dict of tensors: {error}") from error
+        raise ValueError(
+            f"{path} is damaged or not a plain state dict of tensors; nothing in it was executed"
+        ) from error
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):

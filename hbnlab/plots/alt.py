@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 
 
 def set_description(axes: Axes | np.ndarray, text: str) -> None:
@@ -96,7 +96,7 @@ def figure_of(axes: Axes | np.ndarray | Figure) -> Figure:
     return figure
 
 
-def _all_axes(axes: Axes | np.ndarray | Figure | SubFigure) -> Iterable[Axes]:
+def _all_axes(axes: Axes | np.ndarray | Figure) -> Iterable[Axes]:
     if isinstance(axes, Axes):
         return [axes]
-    return axes.axes if isinstance(axes, Figure | SubFigure) else axes.flat
+    return axes.axes if isinstance(axes, Figure) else axes.flat

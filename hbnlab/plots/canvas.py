@@ -1,12 +1,14 @@
 """The sheet that a figure is drawn on: new Axes or those given, and how numbers are written."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from hbnlab.records import ExitRecords
@@ -15,6 +17,9 @@ FLOPS_LABEL = "FLOPs an image (millions)"
 
 AxesGrid = np.ndarray | Sequence[Axes]
 """Several Axes: an array as ``plt.subplots`` returns it, or a list."""
+
+Sharing = bool | Literal["none", "all", "row", "col"]
+"""Which panels of a new figure have one axis, as ``plt.subplots`` takes it."""
 
 
 def one_axes(ax: Axes | None, size: tuple[float, float] = (7.0, 4.5)) -> Axes:
@@ -29,9 +34,9 @@ def many_axes(
     shape: tuple[int, int],
     panel: tuple[float, float],
     *,
-    sharex: bool | str = False,
-    sharey: bool | str = False,
-    ratios: Sequence[float] | None = None,
+    sharex: Sharing = False,
+    sharey: Sharing = False,
+    ratios: Sequence[int] | None = None,
 ) -> np.ndarray:
     """The Axes given, or those of a new figure, as an array (row, column).
 
@@ -45,17 +50,17 @@ def many_axes(
     """
     rows, columns = shape
     if axes is None:
-        _, axes = plt.subplots(
+        _, grid = plt.subplots(
             rows,
             columns,
             figsize=(panel[0] * columns, panel[1] * rows),
             layout="constrained",
             squeeze=False,
-            sharex=sharex,  # type: ignore[arg-type]  # matplotlib lists the strings, we pass on
-            sharey=sharey,  # type: ignore[arg-type]
+            sharex=sharex,
+            sharey=sharey,
             height_ratios=ratios,
         )
-        return axes
+        return grid
     given = np.asarray(axes, dtype=object)
     if given.size != rows * columns:
         raise ValueError(
@@ -65,9 +70,28 @@ def many_axes(
     return given.reshape(rows, columns)
 
 
+def panel_size(columns: int, height: float) -> tuple[float, float]:
+    """Width and height of a panel of which so many stand beside each other, in inches."""
+    return min(4.5, 10.0 / columns), height
+
+
 def as_percent(axis: Axis) -> None:
     """Write the ticks of a share in [0, 1] as percentages."""
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
+
+
+def shared_legend(grid: np.ndarray, *, outside: bool, columns: int = 5) -> None:
+    """One legend for all panels: under the figure if it is ours, else in the last panel."""
+    entries: dict[str, Artist] = {}
+    for ax in grid.flat:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    handles, labels = list(entries.values()), list(entries)
+    if outside:
+        figure = grid.flat[0].get_figure(root=True)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8)
+    else:
+        grid.flat[-1].legend(handles, labels, fontsize=8)
 
 
 def light_grid(ax: Axes) -> None:
@@ -90,7 +114,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def mega(flops: float) -> str:
+def mega(flops: float | int) -> str:
     """FLOPs in millions, with three digits or more: ``"2.37"``, ``"135.8"``."""
     millions = flops / 1e6
     return f"{millions:.3g}" if millions < 100 else f"{millions:.1f}"
@@ -114,3 +138,8 @@ def source(records: ExitRecords) -> str:
 def spoken(name: str) -> str:
     """A class name as people write it, without underscores."""
     return name.replace("_", " ")
+
+
+def decided(batch_size: int) -> str:
+    """By what decisions are made: ``"decided by image"``, ``"decided by batch of 512"``."""
+    return "decided by image" if batch_size == 1 else f"decided by batch of {batch_size}"

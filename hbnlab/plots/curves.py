@@ -18,12 +18,13 @@ from hbnlab.plots.canvas import (
     one_axes,
     percent,
     plural,
+    shared_legend,
 )
 from hbnlab.plots.palette import GREY, Style, level_style, series_style
 
 _PANELS = (
     ("loss", "cross-entropy (nats)"),
-    ("specificity", "specificity (share answered finely)"),
+    ("specificity", "specificity"),
     ("top1", "top-1 accuracy"),
     ("top5", "top-5 accuracy"),
 )
@@ -50,6 +51,7 @@ def training_curves(
     trained = history.of_phase("train")
     if not trained.epochs:
         raise ValueError("a history with epochs of training is expected, got none")
+    words = _training_words(trained, hierarchy, split)
     grid = many_axes(axes, (2, 2), (4.2, 2.9), sharex=True)
     numbers = [epoch.number for epoch in trained.epochs]
     for ax, (quantity, label) in zip(grid.flat, _PANELS, strict=True):
@@ -61,12 +63,11 @@ def training_curves(
             ax.plot(numbers, losses, color=GREY, linewidth=2.5, alpha=0.5, label="joint loss")
         else:
             as_percent(ax.yaxis)
-        _epoch_axis(ax)
+        _epoch_axis(ax, numbers)
     for ax in grid[1]:
         ax.set_xlabel("epoch")
-    grid[0, 0].legend(fontsize=7)
-    grid[0, 1].legend(fontsize=7)
-    set_description(grid, _training_words(trained, hierarchy, split))
+    shared_legend(grid, outside=axes is None, columns=4)
+    set_description(grid, words)
     return grid
 
 
@@ -87,7 +88,7 @@ def post_training_curve(history: History, *, ax: Axes | None = None) -> Axes:
         ax.plot(numbers, product, **style.line, markersize=4, label=f"exit {exit_index + 1}")
         said.append(f"exit {exit_index + 1} from {product[0]:.3f} to {product[-1]:.3f}")
     ax.set(xlabel="epoch of post-training", ylabel="accuracy x specificity (0 to 1)")
-    _epoch_axis(ax)
+    _epoch_axis(ax, numbers)
     ax.legend(fontsize=8)
     epochs = plural(len(numbers), "epoch")
     set_description(
@@ -103,7 +104,9 @@ def _lines(
     if quantity == "specificity":
         for exit_index in range(len(history.epochs[0].specificity)):
             values = [epoch.specificity[exit_index] for epoch in history.epochs]
-            yield series_style(exit_index), values, f"exit {exit_index + 1}"
+            style = series_style(exit_index)
+            # The names of the heads explain colour and marker already: "_" keeps out of legends.
+            yield Style(style.color, style.marker, "-", style.hatch), values, "_specificity"
         return
     for exit_index, level in history.cell_indices:
         values = history.curve(quantity, exit_index, level, split)
@@ -114,9 +117,10 @@ def _lines(
         yield style, values, f"exit {exit_index + 1} {hierarchy.level_names[level]}"
 
 
-def _epoch_axis(ax: Axes) -> None:
+def _epoch_axis(ax: Axes, numbers: list[int]) -> None:
     light_grid(ax)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlim(numbers[0] - 0.3, numbers[-1] + 0.3)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _training_words(history: History, hierarchy: Hierarchy, split: SplitName) -> str:

@@ -5,8 +5,7 @@ in grey as well. Levels keep their style from figure to figure, and so do exits.
 """
 
 from dataclasses import dataclass
-
-from matplotlib.typing import LineStyleType, MarkerType
+from typing import Any
 
 BLACK = "#000000"
 ORANGE = "#E69F00"
@@ -23,6 +22,10 @@ GREY = "#666666"
 PALE = "#E8E8E8"
 
 
+LineStyle = str | tuple[int, tuple[int, ...]]
+"""A name that matplotlib knows, or an offset and the lengths of dashes and gaps in points."""
+
+
 @dataclass(frozen=True)
 class Style:
     """How one series is drawn: any of the four tells it from the others.
@@ -35,12 +38,12 @@ class Style:
     """
 
     color: str
-    marker: MarkerType
-    linestyle: LineStyleType
+    marker: str
+    linestyle: LineStyle
     hatch: str
 
     @property
-    def line(self) -> dict[str, object]:
+    def line(self) -> dict[str, Any]:
         """Keywords for ``Axes.plot``."""
         return {"color": self.color, "marker": self.marker, "linestyle": self.linestyle}
 

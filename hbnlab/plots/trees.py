@@ -1,8 +1,10 @@
 """A label hierarchy as a figure."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
@@ -17,6 +19,7 @@ _ROW_INCHES = 0.16
 _FONT = 7.5
 _LINK = 4.0
 _ROWS_A_COLUMN = 35
+_WIDEST_INCHES = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def hierarchy_tree(hierarchy: Hierarchy, *, ax: Axes | None = None) -> Axes:
     Readable up to some two hundred finest classes; beyond, ``Hierarchy.to_text`` serves better.
     """
     starts = _level_starts(hierarchy)
-    columns = _columns(hierarchy)
+    columns = _columns(hierarchy, starts[-1] * _CHARACTER_INCHES)
     rows = max(sum(hierarchy.leaf_counts(0)[c] for c in column) for column in columns)
     width = starts[-1] * len(columns)
     size = (width * _CHARACTER_INCHES + 0.2, (int(rows) + 3) * _ROW_INCHES)
@@ -55,15 +58,16 @@ def hierarchy_tree(hierarchy: Hierarchy, *, ax: Axes | None = None) -> Axes:
 def _level_starts(hierarchy: Hierarchy) -> list[float]:
     """Where each level begins, and where the next column would, in characters."""
     starts = [0.0]
-    for names in (*hierarchy.class_names,):
-        starts.append(starts[-1] + max(map(len, names)) + _LINK)
+    for name, classes in zip(hierarchy.level_names, hierarchy.class_names, strict=True):
+        header = len(f"{name} ({len(classes)})") + 1
+        starts.append(starts[-1] + max(header, *map(len, classes)) + _LINK)
     return starts
 
 
-def _columns(hierarchy: Hierarchy) -> list[list[int]]:
+def _columns(hierarchy: Hierarchy, inches: float) -> list[list[int]]:
     """Share the coarsest classes out over columns of about the same number of rows."""
     sizes = hierarchy.leaf_counts(0).tolist()
-    number = -(-sum(sizes) // _ROWS_A_COLUMN)
+    number = max(1, min(math.ceil(sum(sizes) / _ROWS_A_COLUMN), int(_WIDEST_INCHES / inches)))
     columns: list[list[int]] = [[] for _ in range(number)]
     above = 0
     for index, size in enumerate(sizes):
@@ -75,10 +79,9 @@ def _columns(hierarchy: Hierarchy) -> list[list[int]]:
 def _place(hierarchy: Hierarchy, column: list[int], starts: list[float]) -> Iterator[_Node]:
     """Put every class of a column at the height of the middle of its finest classes."""
     leaves = [leaf for index in column for leaf in hierarchy.leaves(0, index)]
-    # Siblings stand together whatever their numbers are.
-    leaves.sort(key=lambda leaf: [column.index(int(hierarchy.ancestors(0)[leaf])),
-                                  *(int(hierarchy.ancestors(k)[leaf])
-                                    for k in range(1, hierarchy.num_levels))])
+    # Siblings stand together, whatever their numbers are.
+    paths = hierarchy.label_table(torch.arange(hierarchy.num_classes[-1])).tolist()
+    leaves.sort(key=lambda leaf: paths[leaf])
     row = {leaf: float(number) for number, leaf in enumerate(leaves)}
     heights: dict[tuple[int, int], float] = {}
     for level in range(hierarchy.num_levels):

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -101,7 +102,7 @@ class Policy(ABC):
         exit_index = torch.full_like(records.labels[:, 0], -1)
         level_index, prediction, macs = (exit_index.clone() for _ in range(3))
         costs = self.macs_to_exits(records)
-        for index, level, leaves in self.leaving(records):
+        for index, level, leaves in self.leaving(records, self.looked_at(records.num_exits)):
             exit_index[leaves] = index
             level_index[leaves] = level
             prediction[leaves] = records.prediction[leaves, index, level]
@@ -114,23 +115,36 @@ class Policy(ABC):
             )
         return Decisions(exit_index, level_index, prediction, macs)
 
+    def looked_at(self, num_exits: int) -> tuple[int, ...]:
+        """The exits whose branches the policy consults; the last always is one."""
+        return tuple(n for n in range(num_exits) if n == num_exits - 1 or self.consults(n))
+
     def leaving(
-        self, records: ExitRecords
+        self, records: ExitRecords, exits: Iterable[int]
     ) -> Iterator[tuple[int, int, Bool[Tensor, "*policy sample"]]]:
         """Go through the exits: for each cell, the images that are answered there and leave.
+
+        Args:
+            records: what is decided about.
+            exits: those that are ``looked_at``.
 
         Yields:
             Exit, level and a mask over the images; (policy, sample) where the policy stands for
             several at once (``hbnlab.policies.stack``).
         """
         waiting = torch.ones(len(records), dtype=torch.bool, device=records.labels.device)
-        for exit_index in range(records.num_exits):
+        for exit_index in exits:
             view = ExitView.from_records(records, exit_index, self.view_batch_size)
             here = self.answers(exit_index, view)
             for level, answered in here.items():
                 yield exit_index, level, waiting & answered
             for answered in here.values():
                 waiting = waiting & ~answered
+
+    def settings(self) -> dict[str, Any]:
+        """Name and settings, for tables; what it was fitted for is left out."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "hierarchy"}
+        return {"policy": type(self).__name__} | values
 
     def macs_to_exits(self, records: ExitRecords) -> list[int]:
         """What really runs for an image that leaves at each exit: stages and consulted branches."""
@@ -143,10 +157,10 @@ def policy_macs(policy: Policy, stage_macs: Sequence[int], branch_macs: Sequence
     All stages up to the exit count, and of the branches those that the policy consults.
     """
     costs, running = [], 0
-    last = len(stage_macs) - 1
+    looked_at = policy.looked_at(len(stage_macs))
     for exit_index, (stage, branch) in enumerate(zip(stage_macs, branch_macs, strict=True)):
         running += stage
-        if policy.consults(exit_index) or exit_index == last:
+        if exit_index in looked_at:
             running += branch
         costs.append(running)
     return costs

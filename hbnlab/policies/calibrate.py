@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from hbnlab.policies.fine_tolerance import FineTolerance
-from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.policies.thresholds import Number, ThresholdPolicy
 from hbnlab.policies.view import ExitView
 from hbnlab.records import ExitRecords
 
@@ -17,7 +18,7 @@ _STEPS = 50
 _P = TypeVar("_P", bound=ThresholdPolicy)
 
 
-def fit_thresholds(policy: _P, records: ExitRecords, shares: Sequence[float]) -> _P:
+def fit_thresholds(policy: _P, records: ExitRecords, shares: Sequence[Number]) -> _P:
     """Return the policy with thresholds under which given shares of the images leave.
 
     Exit by exit, the threshold is the most eager one at which no more than floor(n x share) of
@@ -33,24 +34,16 @@ def fit_thresholds(policy: _P, records: ExitRecords, shares: Sequence[float]) ->
         ValueError: when the shares are not one an exit or do not add up to 1.
     """
     _check_shares(shares, records.num_exits)
-    start = replace(
-        policy, thresholds=[0.0] * (records.num_exits - 1), hierarchy=records.hierarchy
-    )
+    start = _with_all(replace(policy, hierarchy=records.hierarchy), 0.0, records.num_exits)
     start.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
     waiting = torch.ones(len(records), dtype=torch.bool, device=records.labels.device)
-    thresholds: list[float] = []
+    thresholds: list[Number] = []
     for exit_index, share in enumerate(shares[:-1]):
         view = ExitView.from_records(records, exit_index, policy.view_batch_size)
-
-        def leaves(threshold: float, exit_index: int = exit_index, view: ExitView = view):
-            values = [*thresholds, threshold, *[0.0] * (records.num_exits - 2 - exit_index)]
-            answers = replace(start, thresholds=values).answers(exit_index, view)
-            return waiting & torch.stack(list(answers.values())).any(dim=0)
-
         # Adding a hair makes a share of 7 / 10 count 7 of 10 images, in spite of rounding.
         allowed = math.floor(len(records) * share + 1e-9)
-        thresholds.append(_most_eager(policy, allowed, leaves))
-        waiting = waiting & ~leaves(thresholds[-1])
+        thresholds.append(_most_eager(start, view, waiting, allowed))
+        waiting = waiting & ~_leaves(start, view, thresholds[-1])
     return replace(start, thresholds=thresholds)
 
 
@@ -77,7 +70,7 @@ def budget_policies(policy: _P, records: ExitRecords, number: int = 39) -> list[
 
 
 def fit_tolerance(
-    policy: FineTolerance, records: ExitRecords, specificity: float
+    policy: FineTolerance, records: ExitRecords, specificity: Number
 ) -> FineTolerance:
     """Return the policy with the largest tolerance that keeps specificity at or under a share.
 
@@ -108,12 +101,12 @@ def fit_tolerance(
 
 
 def _most_eager(
-    policy: ThresholdPolicy, allowed: int, leaves: Callable[[float], Tensor]
+    policy: ThresholdPolicy, view: ExitView, waiting: Bool[Tensor, " sample"], allowed: int
 ) -> float:
-    """The threshold that lets most images leave, but no more than ``allowed``."""
+    """The threshold of the view's exit that lets most images leave, but no more than allowed."""
 
     def fits(threshold: float) -> bool:
-        return int(leaves(threshold).sum()) <= allowed
+        return int((waiting & _leaves(policy, view, threshold)).sum()) <= allowed
 
     if policy.larger_leaves_more:
         everyone, nobody, sign = math.inf, 0.0, 1.0
@@ -127,15 +120,25 @@ def _most_eager(
     return sign * _largest(lambda value: fits(sign * value), *edges)
 
 
+def _leaves(policy: ThresholdPolicy, view: ExitView, threshold: Number) -> Bool[Tensor, " sample"]:
+    """The images that the policy answers at the view's exit under one threshold for all exits."""
+    rule = _with_all(policy, threshold, len(policy.thresholds) + 1)
+    return torch.stack(list(rule.answers(view.exit_index, view).values())).any(dim=0)
+
+
+def _with_all(policy: _P, threshold: Number, num_exits: int) -> _P:
+    return replace(policy, thresholds=[threshold] * (num_exits - 1))
+
+
 def _largest(fits: Callable[[float], bool], low: float, high: float) -> float:
-    """The largest number that fits, where ``low`` does, ``high`` does not, and all between agree."""
+    """The largest number that fits, where all do up to some number between ``low`` and ``high``."""
     for _ in range(_STEPS):
         middle = (low + high) / 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
 
-def _check_shares(shares: Sequence[float], num_exits: int) -> None:
+def _check_shares(shares: Sequence[Number], num_exits: int) -> None:
     fits = len(shares) == num_exits and min(shares) >= 0
     if not fits or not math.isclose(math.fsum(shares), 1.0, abs_tol=1e-6):
         raise ValueError(

@@ -44,12 +44,12 @@ class ConfidenceThreshold(ThresholdPolicy):
         return view.confidence(exit_index, level)
 
     def consults(self, exit_index: int) -> bool:
-        """Whether the branch is looked at: no score is above a threshold of 1, so then it is not."""
+        """Whether the branch is looked at: no score is above a threshold of 1."""
         return exit_index >= len(self.thresholds) or self.thresholds[exit_index] < 1
 
     def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """One cell for each exit that is looked at."""
-        return one_cell_an_exit(self.asked_exits(), heads_grid, self.level)
+        return one_cell_an_exit(self.looked_at(len(heads_grid)), heads_grid, self.level)
 
 
 @dataclass(frozen=True)

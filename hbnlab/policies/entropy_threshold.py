@@ -37,7 +37,7 @@ class EntropyThreshold(ThresholdPolicy):
 
     def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """One cell for each exit that is looked at."""
-        return one_cell_an_exit(self.asked_exits(), heads_grid, self.level)
+        return one_cell_an_exit(self.looked_at(len(heads_grid)), heads_grid, self.level)
 
 
 def one_cell_an_exit(

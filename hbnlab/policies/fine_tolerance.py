@@ -1,18 +1,17 @@
-"""The study's rule for networks with fine and coarse heads: how much doubt a fine answer may have."""
+"""The study's rule for exits with fine and coarse heads: how unsure a fine answer may be."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from jaxtyping import Bool
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.policies.thresholds import Number, ThresholdPolicy
 from hbnlab.policies.view import ExitView
 
-Rule = Literal["algorithm-1", "published-code"]
+_RULES = ("algorithm-1", "published-code")
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class FineTolerance(ThresholdPolicy):
         tau; algorithm and code agree with the bullets, as here.
     """
 
-    fine_tolerance: float
-    rule: Rule = "algorithm-1"
+    fine_tolerance: Number
+    rule: str = "algorithm-1"
     coarse_level: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -51,12 +50,12 @@ class FineTolerance(ThresholdPolicy):
         object.__setattr__(self, "fine_tolerance", float(self.fine_tolerance))
         if math.isnan(self.fine_tolerance):
             raise ValueError(f"fine_tolerance must be a number, got {self.fine_tolerance}")
-        if self.rule not in ("algorithm-1", "published-code"):
-            raise ValueError(f"rule must be 'algorithm-1' or 'published-code', got {self.rule!r}")
+        if self.rule not in _RULES:
+            raise ValueError(f"rule must be one of {_RULES}, got {self.rule!r}")
 
     @classmethod
     def at_exit(
-        cls, exit_index: int, num_exits: int, fine_tolerance: float, rule: Rule = "algorithm-1"
+        cls, exit_index: int, num_exits: int, fine_tolerance: Number, rule: str = "algorithm-1"
     ) -> "FineTolerance":
         """The rule that lets every image leave at one exit, so that only the tolerance acts.
 
@@ -87,13 +86,14 @@ class FineTolerance(ThresholdPolicy):
 
     def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """The coarse and the finest cell of each exit that is looked at."""
+        exits = self.looked_at(len(heads_grid))
         levels = (self.coarse_level, len(heads_grid[0]) - 1)
-        return [(exit_index, level) for exit_index in self.asked_exits() for level in levels]
+        return [(exit_index, level) for exit_index in exits for level in levels]
 
     def check_fits(
         self, heads_grid: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
     ) -> None:
-        """Refuse what ``ThresholdPolicy`` refuses, and a coarse level that is not above the finest."""
+        """Refuse what ``ThresholdPolicy`` refuses, and a coarse level not above the finest."""
         check_coarse_level(self.coarse_level, hierarchy)
         super().check_fits(heads_grid, hierarchy, has_gate)
 

@@ -53,12 +53,13 @@ class SemanticGate(ThresholdPolicy):
 
     def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """The coarse and the finest cell of each exit that is looked at."""
+        exits = self.looked_at(len(heads_grid))
         levels = (self.coarse_level, len(heads_grid[0]) - 1)
-        return [(exit_index, level) for exit_index in self.asked_exits() for level in levels]
+        return [(exit_index, level) for exit_index in exits for level in levels]
 
     def check_fits(
         self, heads_grid: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
     ) -> None:
-        """Refuse what ``ThresholdPolicy`` refuses, and a coarse level that is not above the finest."""
+        """Refuse what ``ThresholdPolicy`` refuses, and a coarse level not above the finest."""
         check_coarse_level(self.coarse_level, hierarchy)
         super().check_fits(heads_grid, hierarchy, has_gate)

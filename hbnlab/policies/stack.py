@@ -1,6 +1,6 @@
 """Many policies as one: the same rule decides for all of them at once, by broadcasting."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 import torch
@@ -13,40 +13,45 @@ _NUMBERS = ("thresholds", "fine_tolerance")
 _MAX_ELEMENTS = 2**20
 
 
-def stacks(policies: Sequence[Policy], records: ExitRecords) -> Iterator[tuple[list[int], Policy]]:
-    """Put policies that differ only in their thresholds and tolerance together.
+def stacks(
+    policies: Sequence[Policy], records: ExitRecords
+) -> Iterator[tuple[list[int], Policy, tuple[int, ...]]]:
+    """Put policies together that look at the same exits and differ only in their numbers.
 
     Yields:
-        The numbers of some of the policies, and one policy that stands for them: the masks of its
-        ``leaving(records)`` are (policy, sample), or (sample) where they do not depend on the
-        policy. Stacks are small enough for memory to stay bounded; every policy comes exactly
-        once, not in order.
+        The numbers of some of the policies; one policy that stands for them, whose ``leaving``
+        gives masks (policy, sample), or (sample) where they do not depend on the policy; and the
+        exits that they look at. Stacks are small enough for memory to stay bounded; every policy
+        comes exactly once, not in order.
     """
     for policy in policies:
         policy.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
     size = max(1, _MAX_ELEMENTS // len(records))
-    for numbers in _alike(policies):
+    for (*_, exits), numbers in _alike(policies, records.num_exits).items():
         for start in range(0, len(numbers), size):
             chosen = numbers[start : start + size]
-            yield chosen, _stacked([policies[n] for n in chosen])
+            stack = _stacked([policies[n] for n in chosen], records.labels.device)
+            yield chosen, stack, exits
 
 
-def _alike(policies: Sequence[Policy]) -> Iterable[list[int]]:
-    """Group the numbers of the policies by everything but their thresholds and tolerance."""
-    groups: dict[object, list[int]] = {}
+_Likeness = tuple[type[Policy], tuple[object, ...], int | None, tuple[int, ...]]
+
+
+def _alike(policies: Sequence[Policy], num_exits: int) -> dict[_Likeness, list[int]]:
+    """Group the policies, by their places, by all but their thresholds and tolerance."""
+    groups: dict[_Likeness, list[int]] = {}
     for number, policy in enumerate(policies):
         rest = tuple(
-            (field.name, getattr(policy, field.name))
-            for field in fields(policy)
-            if field.name not in _NUMBERS
+            getattr(policy, field.name) for field in fields(policy) if field.name not in _NUMBERS
         )
         # Only threshold rules are written so that their numbers may be tensors.
         alone = None if isinstance(policy, ThresholdPolicy) else number
-        groups.setdefault((type(policy), rest, alone), []).append(number)
-    return groups.values()
+        likeness = (type(policy), rest, alone, policy.looked_at(num_exits))
+        groups.setdefault(likeness, []).append(number)
+    return groups
 
 
-def _stacked(policies: Sequence[Policy]) -> Policy:
+def _stacked(policies: Sequence[Policy], device: torch.device) -> Policy:
     """One policy whose numbers are columns, a row for each policy; for ``leaving`` alone.
 
     Made without its constructor, which would refuse tensors; every policy in it was checked when
@@ -60,7 +65,7 @@ def _stacked(policies: Sequence[Policy]) -> Policy:
         object.__setattr__(stack, name, value)
     for name in _NUMBERS:
         if hasattr(first, name):
-            rows = torch.tensor([getattr(policy, name) for policy in policies])
+            rows = torch.tensor([getattr(policy, name) for policy in policies], device=device)
             columns = rows[:, None] if rows.ndim == 1 else rows.T[:, :, None]
             object.__setattr__(stack, name, columns)
     return stack

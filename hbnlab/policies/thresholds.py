@@ -3,17 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.policies.base import Policy
 
-Per = Literal["sample", "batch"]
+Number = float | int
 
 
 @dataclass(frozen=True)
 class ThresholdPolicy(Policy):
     """A rule that compares a score of each exit but the last with the threshold of that exit.
+
+    ``answers`` does nothing with thresholds and tolerance but compare scores with them: a sweep
+    puts columns of numbers in their place and so decides for many policies at once.
 
     Attributes:
         thresholds: one for each exit but the last, from 0 up, +inf allowed; compared strictly.
@@ -27,9 +30,9 @@ class ThresholdPolicy(Policy):
     top_score: ClassVar[float] = 100.0
     """More than any score: the entropy of a class count that no memory would hold."""
 
-    thresholds: Sequence[float]
+    thresholds: Sequence[Number]
     _: KW_ONLY
-    per: Per = "sample"
+    per: str = "sample"
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -58,7 +61,7 @@ class ThresholdPolicy(Policy):
         return self.batch_size
 
     def consults(self, exit_index: int) -> bool:
-        """Whether the branch is looked at: no score is under a threshold of 0, so then it is not."""
+        """Whether the branch is looked at: no score is under a threshold of 0."""
         return exit_index >= len(self.thresholds) or self.thresholds[exit_index] > 0
 
     def check_fits(
@@ -72,7 +75,3 @@ class ThresholdPolicy(Policy):
                 f"got {len(self.thresholds)}"
             )
         super().check_fits(heads_grid, hierarchy, has_gate)
-
-    def asked_exits(self) -> list[int]:
-        """The exits whose heads the policy looks at."""
-        return [index for index in range(self.num_exits) if self.consults(index)]

@@ -168,7 +168,7 @@ def batch_means(values: Float[Tensor, " sample"], batch_size: int) -> Float[Tens
     The last batch may be shorter; its mean is over its own size. Sums are taken in double
     precision, so that a batch has the same mean alone and among others.
     """
-    batch = (values.new_ones(len(values)).cumsum(0).long() - 1) // batch_size
+    batch = torch.arange(len(values), device=values.device) // batch_size
     sums = values.new_zeros(int(batch[-1]) + 1 if len(values) else 0).double()
     sums.index_add_(0, batch, values.double())
     return (sums / batch.bincount())[batch].to(values.dtype)

@@ -66,8 +66,8 @@ def check_cells(logits: Sequence[Tensor], available: Tensor, hierarchy: Hierarch
 
 def check_labels(labels: Tensor, hierarchy: Hierarchy) -> None:
     """Refuse labels outside their level, and coarse labels that do not hold the fine ones."""
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(f"labels must be integers, got {labels.dtype}")
+    if labels.dtype != torch.int64:
+        raise ValueError(f"labels must be int64, got {labels.dtype}")
     for level, name in enumerate(hierarchy.level_names):
         lowest, highest = int(labels[:, level].min()), int(labels[:, level].max())
         if lowest < 0 or highest >= hierarchy.num_classes[level]:
@@ -75,6 +75,7 @@ def check_labels(labels: Tensor, hierarchy: Hierarchy) -> None:
                 f"labels of level {name!r} must be in 0..{hierarchy.num_classes[level] - 1}, "
                 f"got {lowest}..{highest}"
             )
+    for level, name in enumerate(hierarchy.level_names):
         wrong = hierarchy.ancestors(level).to(labels.device)[labels[:, -1]] != labels[:, level]
         if wrong.any():
             row = int(wrong.nonzero()[0])

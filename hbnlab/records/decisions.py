@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Int
 from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """Where each image left and what was answered.
+    """Where each image left and what was answered: four columns of integers, one value an image.
 
     Attributes:
         exit_index: exit taken, from 0.
@@ -18,13 +17,14 @@ class Decisions:
             branches that the policy consulted on the way; a branch never looked at is not run.
     """
 
-    exit_index: Int[Tensor, " sample"]
-    level_index: Int[Tensor, " sample"]
-    prediction: Int[Tensor, " sample"]
-    macs: Int[Tensor, " sample"]
+    exit_index: Tensor
+    level_index: Tensor
+    prediction: Tensor
+    macs: Tensor
 
     def __post_init__(self) -> None:
-        sizes = [tuple(column.shape) for column in vars(self).values()]
+        columns = (self.exit_index, self.level_index, self.prediction, self.macs)
+        sizes = [tuple(column.shape) for column in columns]
         if len(set(sizes)) > 1 or len(sizes[0]) != 1:
             raise ValueError(f"decisions must be four columns of one length, got shapes {sizes}")
 

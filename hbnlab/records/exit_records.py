@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,6 +16,7 @@ from hbnlab.records.scores import confidence, margin
 from hbnlab.storage import load_tensors, save_tensors
 
 _KIND = "hbnlab exit records 1"
+_DERIVED = ("entropy", "confidence", "margin", "prediction", "correct")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +57,12 @@ class ExitRecords:
 
     Attributes:
         logits: one float32 tensor (sample, exit, class) a level, coarsest first.
-        available: which (exit, level) pairs have a head; every exit has at least one.
-        labels: true classes (sample, level).
+        available: bool (exit, level), which pairs have a head; every exit has at least one.
+        labels: int64 (sample, level), the true classes.
         stage_macs: multiply-accumulates of each exit's piece of the trunk, for one image.
         branch_macs: multiply-accumulates of each exit's branch, its heads and gate included.
         hierarchy: the tree that levels and classes belong to.
-        gate_logits: (sample, 2), class 0 = coarse and 1 = fine, or None without a gate.
+        gate_logits: float32 (sample, 2), class 0 = coarse and 1 = fine, or None without a gate.
         attributes: named columns with one value an image, such as difficulty.
         split: data set and part, such as ``"glyphs test"``.
         fingerprint: names the network and the data that this was computed from.
@@ -71,13 +71,13 @@ class ExitRecords:
         ValueError: when a shape, a label, a value or the tree does not fit the rest.
     """
 
-    logits: tuple[Float[Tensor, "sample exit _"], ...]
-    available: Bool[Tensor, "exit level"]
-    labels: Int[Tensor, "sample level"]
+    logits: tuple[Tensor, ...]
+    available: Tensor
+    labels: Tensor
     stage_macs: tuple[int, ...]
     branch_macs: tuple[int, ...]
     hierarchy: Hierarchy
-    gate_logits: Float[Tensor, "sample 2"] | None = None
+    gate_logits: Tensor | None = None
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
     split: str = ""
     fingerprint: str = ""
@@ -183,18 +183,23 @@ class ExitRecords:
 
     # ------------------------------------------------------------------ other records
 
-    def subset(self, indices: Int[Tensor, " chosen"] | Bool[Tensor, " sample"]) -> Self:
+    def subset(self, indices: Int[Tensor, " chosen"] | Bool[Tensor, " sample"]) -> "ExitRecords":
         """The records of some images, by their numbers or by a mask, in the order given."""
         gate = self.gate_logits
-        return replace(
+        chosen = replace(
             self,
             logits=tuple(logits[indices] for logits in self.logits),
             labels=self.labels[indices],
             gate_logits=None if gate is None else gate[indices],
             attributes={name: column[indices] for name, column in self.attributes.items()},
         )
+        # What has been derived already need not be derived again.
+        for name in _DERIVED:
+            if name in self.__dict__:
+                chosen.__dict__[name] = self.__dict__[name][indices]
+        return chosen
 
-    def marginalised(self) -> Self:
+    def marginalised(self) -> "ExitRecords":
         """Records whose coarse levels are the sums of the finest probabilities.
 
         Every exit then has a head at every level, and the levels of an exit agree. The costs stay
@@ -253,7 +258,7 @@ class ExitRecords:
         save_tensors(path, tensors, header)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> "ExitRecords":
         """Read what ``save`` wrote.
 
         Raises:

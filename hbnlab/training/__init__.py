@@ -1,6 +1,7 @@
-"""Training: what to train with (``TrainConfig``), and the two loops (``fit``, ``post_train``)."""
+"""Training: ``fit`` for all heads, ``post_train`` for the gate, ``TrainConfig`` for both."""
 
 from hbnlab.training.config import TrainConfig
-from hbnlab.training.loop import Step, fit, post_train
+from hbnlab.training.loop import OnStep, fit, post_train
+from hbnlab.training.run import Step
 
-__all__ = ["Step", "TrainConfig", "fit", "post_train"]
+__all__ = ["OnStep", "Step", "TrainConfig", "fit", "post_train"]

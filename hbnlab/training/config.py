@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
+
+from hbnlab.models.alexnet import NAMES
 
 Schedule = Literal["constant", "one-cycle"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -62,8 +64,10 @@ class TrainConfig:
         for name in ("branch_weights", "level_weights"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        _at_least(self, 0, "epochs", "post_epochs", "weight_decay", "seed")
-        _at_least(self, 1, "batch_size")
+        _whole(self, 0, "epochs", "post_epochs", "seed")
+        _whole(self, 1, "batch_size")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay must be finite and at least 0, got {self.weight_decay}")
         _positive(self, "learning_rate", "post_learning_rate", "fine_weight", "gate_weight")
         _one_of(self, "schedule", ("constant", "one-cycle"))
         _one_of(self, "precision", ("auto", "float32", "bfloat16"))
@@ -76,12 +80,12 @@ class TrainConfig:
                 raise ValueError(f"loss weights must be finite and not negative, got {weight}")
 
     @classmethod
-    def readme(cls, **changes: Any) -> Self:
+    def readme(cls, **changes: Any) -> "TrainConfig":
         """The defaults of the study's command line; its device was "cuda", ours is "auto"."""
         return cls(**changes)
 
     @classmethod
-    def paper(cls, name: str, *, published_code: bool = False, **changes: Any) -> Self:
+    def paper(cls, name: str, *, published_code: bool = False, **changes: Any) -> "TrainConfig":
         """Table I of the study, for one of its networks.
 
         Args:
@@ -90,7 +94,12 @@ class TrainConfig:
                 the fine loss by 1.5 and the coarse by 0.75, and it trains Sem-HBN with branch
                 weights 1.0, 1.0, 0.8, for it looks them up by exit // 2.
             changes: any other field.
+
+        Raises:
+            ValueError: for an unknown name.
         """
+        if name not in NAMES:
+            raise ValueError(f"model must be one of {list(NAMES)}, got {name!r}")
         table: dict[str, Any] = {
             "epochs": 120,
             "batch_size": 64,
@@ -107,7 +116,7 @@ class TrainConfig:
         return cls(**(table | changes))
 
     @classmethod
-    def quick(cls, dataset: str, **changes: Any) -> Self:
+    def quick(cls, dataset: str, **changes: Any) -> "TrainConfig":
         """What trains well at a quarter of the width, in a minute or two on two cores.
 
         Args:
@@ -130,7 +139,7 @@ class TrainConfig:
             table |= {"epochs": 6}
         return cls(**(table | changes))
 
-    def change(self, **changes: Any) -> Self:
+    def change(self, **changes: Any) -> "TrainConfig":
         """A copy with some fields changed."""
         known = {field.name for field in fields(self)}
         if unknown := changes.keys() - known:
@@ -138,18 +147,18 @@ class TrainConfig:
         return replace(self, **changes)
 
 
-def _at_least(config: TrainConfig, least: int, *names: str) -> None:
+def _whole(config: TrainConfig, least: int, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if not (math.isfinite(value) and value >= least):
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be a whole number from {least} up, got {value!r}")
 
 
 def _positive(config: TrainConfig, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be above 0, got {value}")
+            raise ValueError(f"{name} must be finite and above 0, got {value}")
 
 
 def _one_of(config: TrainConfig, name: str, allowed: tuple[str, ...]) -> None:

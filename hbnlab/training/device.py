@@ -2,12 +2,14 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from hbnlab.models.network import ExitOutputs
 from hbnlab.training.config import TrainConfig
 
 
@@ -24,7 +26,7 @@ class Hardware:
     dtype: torch.dtype
 
     @classmethod
-    def choose(cls, config: TrainConfig) -> Self:
+    def choose(cls, config: TrainConfig) -> "Hardware":
         """Resolve "auto", and refuse what is not there.
 
         Raises:
@@ -39,21 +41,34 @@ class Hardware:
             return cls(device, torch.bfloat16)
         return cls(device, torch.float32)
 
-    def autocast(self) -> torch.autocast:
-        """Context in which convolutions and linear layers compute in ``dtype``."""
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
-        )
+    def compute(
+        self,
+        network: Callable[[Tensor], ExitOutputs],
+        images: Float[Tensor, "batch channel height width"],
+    ) -> ExitOutputs:
+        """Compute every exit, convolutions and linear layers in ``dtype``, logits as float32."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        if self.dtype == torch.float32:
+            return network(images)
+        with torch.autocast(self.device.type, self.dtype):
+            return network(images).float()
 
     @contextlib.contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
-        """Seed torch within the context only; dropout knows no other source than the global one."""
-        devices = [self.device] if self.device.type == "cuda" else []
+        """Seed torch within the context only; dropout knows no other source than the global one.
+
+        What was the state of the generators before is their state afterwards, on every device.
+        """
+        on_gpu = self.device.type == "cuda"
         with (
-            torch.random.fork_rng(devices=devices),
+            torch.random.fork_rng(devices=[self.device] if on_gpu else []),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
         ):
-            torch.manual_seed(seed)
+            # torch.manual_seed would seed all GPUs, and fork_rng gives only this one back.
+            torch.default_generator.manual_seed(seed)
+            if on_gpu:
+                with torch.cuda.device(self.device):
+                    torch.cuda.manual_seed(seed)
             yield
 
 
@@ -71,8 +86,11 @@ def choose_device(name: str = "auto") -> torch.device:
         raise ValueError(
             f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {name!r}"
         ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} was asked for, but torch finds no CUDA device here")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {name!r} was asked for, but torch finds {torch.cuda.device_count()} CUDA "
+            "devices here"
+        )
     return device
 
 

@@ -1,9 +1,9 @@
 """Counting while training: sums stay on the device until an epoch ends."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,8 +30,13 @@ class Meter:
         self.images = 0
 
     @torch.no_grad()
-    def add(self, outputs: ExitOutputs, labels: Tensor, loss: Tensor | None = None) -> None:
-        """Count one batch."""
+    def add(
+        self,
+        outputs: ExitOutputs,
+        labels: Int[Tensor, "batch level"],
+        loss: Float[Tensor, ""] | None = None,
+    ) -> None:
+        """Count one batch, and the loss that was minimised on it where there is one."""
         self.images += len(labels)
         if loss is not None:
             self.loss_sum += loss.detach() * len(labels)
@@ -39,7 +44,6 @@ class Meter:
             logits, wanted = outputs.logits[exit_index][level_index], labels[:, level_index]
             if logits is None:
                 raise ValueError(f"exit {exit_index + 1} has no head of level {level_index}")
-            logits = logits.float()
             best = logits.topk(min(5, logits.shape[1]), dim=1).indices
             hits = best == wanted[:, None]
             self.sums[row, 0] += functional.cross_entropy(logits, wanted, reduction="sum")
@@ -68,49 +72,51 @@ class Validation(NamedTuple):
 def validate(
     network: EarlyExitNetwork, split: Split, config: TrainConfig, hardware: Hardware, phase: Phase
 ) -> Validation:
-    """Score every head and the answers of every exit on images that are never trained on."""
-    was_training = network.training
+    """Score every head, and the answers of every exit, on images that are never trained on.
+
+    The network is put into evaluation mode, and the images come as they are.
+    """
     network.eval()
     meter = Meter(network, hardware.device)
-    fine = torch.zeros(network.num_exits, device=hardware.device)
-    right = torch.zeros_like(fine)
+    finest = torch.zeros(network.num_exits, device=hardware.device)
+    right = torch.zeros_like(finest)
     for images, labels in split.batches(max(256, config.batch_size)):
-        with hardware.autocast():
-            outputs = network(images.contiguous(memory_format=torch.channels_last))
+        outputs = hardware.compute(network, images)
         meter.add(outputs, labels)
         gate = outputs.gate if phase == "post-train" else None
         for exit_index, row in enumerate(outputs.logits):
-            answer = _answers(row, gate, config.fine_tolerance)
-            fine[exit_index] += answer.is_fine.sum()
-            right[exit_index] += answer.correct(labels).sum()
-    network.train(was_training)
-    shares = [tuple((counts / len(split)).tolist()) for counts in (fine, right)]
-    return Validation(meter.scores(), shares[0], shares[1])
+            answer = _answer(row, labels, gate, config.fine_tolerance)
+            finest[exit_index] += answer.is_finest.sum()
+            right[exit_index] += answer.is_right.sum()
+    specificity, accuracy = (tuple((counts / len(split)).tolist()) for counts in (finest, right))
+    return Validation(meter.scores(), specificity, accuracy)
 
 
-@dataclass(frozen=True)
-class _Answers:
-    """One exit's answers: at the level of its finest head where ``is_fine``, else its coarsest."""
+class _Answer(NamedTuple):
+    """Whether one exit's answers are at the finest level, and right at their own level."""
 
-    is_fine: Tensor
-    fine: Tensor
-    coarse: Tensor
-    fine_level: int
-    coarse_level: int
-
-    def correct(self, labels: Tensor) -> Tensor:
-        fine = self.fine == labels[:, self.fine_level]
-        coarse = self.coarse == labels[:, self.coarse_level]
-        return torch.where(self.is_fine, fine, coarse)
+    is_finest: Bool[Tensor, " batch"]
+    is_right: Bool[Tensor, " batch"]
 
 
-def _answers(row: tuple[Tensor | None, ...], gate: Tensor | None, tolerance: float) -> _Answers:
-    present = [(level, logits.float()) for level, logits in enumerate(row) if logits is not None]
+def _answer(
+    row: tuple[Tensor | None, ...],
+    labels: Int[Tensor, "batch level"],
+    gate: Float[Tensor, "batch 2"] | None,
+    tolerance: float,
+) -> _Answer:
+    """Answer with an exit's finest or coarsest head, as the gate or the tolerance says."""
+    present = [(level, logits) for level, logits in enumerate(row) if logits is not None]
     (coarse_level, coarse), (fine_level, fine) = present[0], present[-1]
-    if coarse_level == fine_level:
-        is_fine = torch.full((len(fine),), fine_level == len(row) - 1, device=fine.device)
-    elif gate is not None:
-        is_fine = gate[:, 1] > gate[:, 0]
+    if gate is not None:
+        says_fine = gate[:, 1] > gate[:, 0]
     else:
-        is_fine = entropy(fine) - tolerance < entropy(coarse)
-    return _Answers(is_fine, fine.argmax(dim=1), coarse.argmax(dim=1), fine_level, coarse_level)
+        says_fine = entropy(fine) - tolerance < entropy(coarse)
+    if fine_level == coarse_level:
+        says_fine = torch.ones_like(says_fine)
+    is_right = torch.where(
+        says_fine,
+        fine.argmax(dim=1) == labels[:, fine_level],
+        coarse.argmax(dim=1) == labels[:, coarse_level],
+    )
+    return _Answer(says_fine & (fine_level == len(row) - 1), is_right)

@@ -1,10 +1,11 @@
-"""Draw chunks of images from masks, in integers only.
+"""Draw a few images at a time from masks, in integers.
 
-Integer arithmetic rounds alike on every processor and with any number of threads, so equal seeds
-give equal bytes.
+The handful of numbers that describe an image are rounded to fixed point; from there on everything
+is integer arithmetic, which comes out alike on any processor and with any number of threads.
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -13,48 +14,59 @@ from torch import Tensor
 from hbnlab.data.glyphs.fonts import INK, SIDE, Atlas
 
 SIZE = 32
+_POINT = 16  # bits after the point
+_MAX_SHIFT = 4.0  # of a character, in pixels
 _FRAGMENTS = 2
-_REACH = 2
-_ONE = 1 << 16  # fixed point: 16 bits after the point
-_GRAIN_STD = math.sqrt(256**2 - 1)  # twice that of the sum of three random bytes
+_FRAGMENT_SCALE = 0.35
+_FRAGMENT_SHIFT = (10.0, 15.0)
+_BLUR_REACH = 2
+_GRAIN_STD = math.sqrt(256**2 - 1)
+
+Effects = Mapping[str, Float[Tensor, " sample"]]
 
 
 def draw_images(
+    images: UInt8[Tensor, "sample 3 32 32"],
     atlas: Atlas,
     entry: Int[Tensor, " sample"],
-    effects: dict[str, Float[Tensor, " sample"]],
+    effects: Effects,
     generator: torch.Generator,
-) -> UInt8[Tensor, "sample 3 32 32"]:
-    """Draw one image a mask: character over fragments of others, blurred, coloured, with grain."""
+) -> None:
+    """Draw one image a mask: a character over fragments of others, blurred, coloured, grainy.
+
+    Args:
+        images: where to draw; what was there goes.
+        atlas: the masks.
+        entry: which mask shows in each image.
+        effects: the columns of ``scene.EFFECTS``, in its units.
+        generator: source of side, place, fragments, colours and grain.
+    """
     coverage = _character(atlas, entry, effects, generator)
+    opacity = (effects["clutter"] * 256).round().int()[:, None, None]
     for _ in range(_FRAGMENTS):
         fragment = _fragment(atlas, len(entry), generator)
-        opacity = _fixed(effects["clutter"], 256)
         coverage = torch.maximum(coverage, (fragment * opacity) >> 8)
-    coverage = _blur(coverage, effects["blur"])
-    return _colour(coverage, effects, generator)
+    _paint(images, _blur(coverage, effects["blur"]), effects, generator)
 
 
 def _character(
-    atlas: Atlas,
-    entry: Int[Tensor, " sample"],
-    effects: dict[str, Float[Tensor, " sample"]],
-    generator: torch.Generator,
+    atlas: Atlas, entry: Int[Tensor, " sample"], effects: Effects, generator: torch.Generator
 ) -> Int[Tensor, "sample 32 32"]:
-    """The characters themselves, turned either way and shifted by as much as leaves them whole."""
-    draws = torch.rand(3, len(entry), generator=generator, dtype=torch.float64)
+    """The characters, turned to either side and shifted by what leaves them whole if upright."""
+    draws = _uniform((3, len(entry)), generator)
     angle = effects["rotation"] * torch.where(draws[0] < 0.5, -1.0, 1.0)
-    room = (SIZE * (1 - effects["scale"]) / 2).clamp(max=4.0)
+    room = (SIZE * (1 - effects["scale"]) / 2).clamp(max=_MAX_SHIFT)
     return _stamp(atlas, entry, effects["scale"], angle, (2 * draws[1:] - 1) * room)
 
 
 def _fragment(atlas: Atlas, count: int, generator: torch.Generator) -> Int[Tensor, "sample 32 32"]:
-    """A small random character near the border of each image, partly outside."""
+    """A small character at any angle near the rim of each image, partly outside."""
     entry = torch.randint(len(atlas.masks), (count,), generator=generator)
-    draws = torch.rand(3, count, generator=generator, dtype=torch.float64)
+    draws = _uniform((3, count), generator)
     direction = 2 * math.pi * draws[0]
-    shift = (10 + 5 * draws[1]) * torch.stack([direction.cos(), direction.sin()])
-    return _stamp(atlas, entry, torch.full_like(draws[0], 0.35), 360 * draws[2], shift)
+    near, far = _FRAGMENT_SHIFT
+    shift = (near + (far - near) * draws[1]) * torch.stack([direction.cos(), direction.sin()])
+    return _stamp(atlas, entry, torch.full_like(direction, _FRAGMENT_SCALE), 360 * draws[2], shift)
 
 
 def _stamp(
@@ -64,79 +76,88 @@ def _stamp(
     angle: Float[Tensor, " sample"],
     shift: Float[Tensor, "2 sample"],
 ) -> Int[Tensor, "sample 32 32"]:
-    """Coverage, 0..255: each pixel looks up its place in the mask, turned and scaled back.
+    """Ink in 0..255: every pixel looks up where it lies in the mask.
 
     Args:
         atlas: the masks.
         entry: which mask.
         scale: longer side of the ink over the side of the image.
-        angle: in degrees.
-        shift: of the centre, in pixels, to the right and down.
+        angle: degrees, anticlockwise.
+        shift: of the centre, in pixels, to the right and downwards.
     """
-    step = INK / (SIZE * scale)  # mask pixels an image pixel
+    step = INK / (SIZE * scale)  # mask pixels for one of the image
     cos, sin = step * angle.deg2rad().cos(), step * angle.deg2rad().sin()
-    position = torch.arange(SIZE, dtype=torch.int32) * 2 + 1 - SIZE  # from the centre, in halves
-    across, down = position[None, None, :], position[None, :, None]
-    column = _fixed(cos / 2) * across + (
-        _fixed(sin / 2) * down + _fixed(SIDE / 2 - cos * shift[0] - sin * shift[1])
-    )
-    row = _fixed(cos / 2) * down + (
-        _fixed(SIDE / 2 + sin * shift[0] - cos * shift[1]) - _fixed(sin / 2) * across
-    )
-    column, row = ((place >> 16).clamp_(0, SIDE - 1) for place in (column, row))
-    place = row.mul_(SIDE).add_(column).add_((entry.int() * SIDE * SIDE)[:, None, None])
+    halves = torch.arange(SIZE, dtype=torch.int32) * 2 + 1 - SIZE  # half pixels from the centre
+    across, down = halves[None, None, :], halves[None, :, None]
+    half_cos, half_sin = _fixed(cos / 2), _fixed(sin / 2)
+    left = _fixed(SIDE / 2 - cos * shift[0] + sin * shift[1])
+    top = _fixed(SIDE / 2 - sin * shift[0] - cos * shift[1])
+    column = (half_cos * across) + (left - half_sin * down)
+    row = (half_sin * across) + (top + half_cos * down)
+    column, row = ((place >> _POINT).clamp_(0, SIDE - 1) for place in (column, row))
+    place = row.mul_(SIDE).add_(column).add_((entry.int() * SIDE**2)[:, None, None])
     return atlas.masks.flatten().index_select(0, place.flatten()).view(place.shape).int()
 
 
 def _blur(
     coverage: Int[Tensor, "sample 32 32"], sigma: Float[Tensor, " sample"]
 ) -> Int[Tensor, "sample 32 32"]:
-    """Gaussian blur of each image by its own sigma, in pixels, over five pixels either way.
+    """Gaussian blur of each image by its own sigma, in pixels; around the image there is no ink.
 
-    Beyond the border there is nothing.
+    Two pixels either way are enough below a sigma of 1.
     """
-    offsets = torch.arange(-_REACH, _REACH + 1)
+    offsets = torch.arange(-_BLUR_REACH, _BLUR_REACH + 1)
+    # exp2, because torch's exp wakes all threads even for a few numbers.
     weights = torch.exp2(-0.5 / math.log(2) * (offsets / sigma[:, None]) ** 2)
-    weights = (weights / weights.sum(1, keepdim=True) * 256).round().int()
-    for padding in ((0, 0, _REACH, _REACH), (_REACH, _REACH)):
+    weights = (weights / weights.sum(dim=1, keepdim=True) * 256).round().int().T[..., None, None]
+    for dim, padding in ((1, (0, 0, _BLUR_REACH, _BLUR_REACH)), (2, (_BLUR_REACH, _BLUR_REACH))):
         padded = torch.nn.functional.pad(coverage, padding)
-        dim = 1 if len(padding) == 4 else 2
-        shifted = (padded.narrow(dim, start, SIZE) for start in range(len(offsets)))
-        coverage = sum(w[:, None, None] * s for w, s in zip(weights.T, shifted, strict=True)) >> 8
-    return coverage.clamp(max=255)
+        blurred = weights[0] * padded.narrow(dim, 0, SIZE)
+        for start in range(1, len(offsets)):
+            blurred += weights[start] * padded.narrow(dim, start, SIZE)
+        coverage = blurred >> 8
+    return coverage.clamp_(max=255)
 
 
-def _colour(
+def _paint(
+    images: UInt8[Tensor, "sample 3 32 32"],
     coverage: Int[Tensor, "sample 32 32"],
-    effects: dict[str, Float[Tensor, " sample"]],
+    effects: Effects,
     generator: torch.Generator,
-) -> UInt8[Tensor, "sample 3 32 32"]:
-    """Give character and background colours that differ in lightness by the contrast."""
-    count, contrast = len(coverage), effects["contrast"]
-    draws = torch.rand(2, count, generator=generator, dtype=torch.float64)
-    background = (1 - contrast) * draws[0]
-    lightness = torch.stack([background, background + contrast])
-    lightness = torch.where(draws[1] < 0.5, lightness, 1 - lightness)
-    tint = torch.rand(3, 2, count, generator=generator, dtype=torch.float64)
-    tint = (tint - tint.mean(0)) * torch.minimum(lightness, 1 - lightness)
-    back, ink = (255 * (lightness + tint)).round().int().movedim(2, 0)[..., None, None].unbind(2)
+) -> None:
+    """Lay ink over background, each in its colour, and add grain, the same to every channel."""
+    lightness = _lightness(effects["contrast"], generator)
+    tint = _uniform((3, *lightness.shape), generator)
+    tint = (tint - tint.mean(dim=0)) * torch.minimum(lightness, 1 - lightness)
+    background, ink = (255 * (lightness + tint)).round().int()[..., None, None].unbind(dim=1)
     alpha = coverage + (coverage >> 7)  # 0..256
-    grain = _grain(count, generator) * _fixed(255 * effects["noise"] / _GRAIN_STD)
-    grain += _ONE >> 1
-    channels = [
-        ((back[:, c] << 16) + ((ink[:, c] - back[:, c]) * alpha << 8) + grain) >> 16
-        for c in range(3)
-    ]
-    return torch.stack([channel.clamp_(0, 255).to(torch.uint8) for channel in channels], dim=1)
+    grain = _grain(len(coverage), generator) * _fixed(255 * effects["noise"] / _GRAIN_STD)
+    grain += 1 << (_POINT - 1)  # so that the shift rounds
+    for channel, (back, front) in enumerate(zip(background, ink, strict=True)):
+        blended = (back << 8) + (front - back) * alpha
+        images[:, channel] = (((blended << 8) + grain) >> _POINT).clamp_(0, 255)
+
+
+def _lightness(
+    contrast: Float[Tensor, " sample"], generator: torch.Generator
+) -> Float[Tensor, "2 sample"]:
+    """Lightness in [0, 1] of background and ink, ``contrast`` apart, either of them the lighter."""
+    draws = _uniform((2, len(contrast)), generator)
+    darker = (1 - contrast) * draws[0]
+    pair = torch.stack([darker, darker + contrast])
+    return torch.where(draws[1] < 0.5, pair, 1 - pair)
 
 
 def _grain(count: int, generator: torch.Generator) -> Int[Tensor, "sample 32 32"]:
-    """Noise of mean 0 and standard deviation _GRAIN_STD, from sums of three random bytes."""
-    shape = (count, SIZE, SIZE)
-    three = torch.randint(1 << 24, shape, dtype=torch.int32, generator=generator)
-    return 2 * ((three & 255) + ((three >> 8) & 255) + (three >> 16)) - 765
+    """Noise of mean 0 and standard deviation _GRAIN_STD: twice the sum of three random bytes."""
+    three = torch.randint(1 << 24, (count, SIZE, SIZE), dtype=torch.int32, generator=generator)
+    return 2 * ((three & 255) + ((three >> 8) & 255) + (three >> 16)) - 3 * 255
 
 
-def _fixed(value: Float[Tensor, " sample"], one: int = _ONE) -> Int[Tensor, "sample 1 1"]:
-    """A number an image in fixed point, ready to meet its pixels."""
-    return (value * one).round().int()[:, None, None]
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "..."]:
+    return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def _fixed(value: Float[Tensor, " sample"]) -> Int[Tensor, "sample 1 1"]:
+    """One number an image in fixed point, shaped to meet its pixels."""
+    return (value * (1 << _POINT)).round().int()[:, None, None]

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
+from hbnlab.metrics.evaluation import check_decisions
 from hbnlab.records import Decisions, ExitRecords
 
 
@@ -105,10 +106,7 @@ class Severity:
 
 def severity(decisions: Decisions, records: ExitRecords) -> Severity:
     """Measure how far from the truth the answers lie in the tree."""
-    if len(decisions) != len(records):
-        raise ValueError(
-            f"decisions must be those of the records' {len(records)} images, got {len(decisions)}"
-        )
+    check_decisions(decisions, records)
     device = records.labels.device
     scores = lca_scores(
         decisions.level_index.to(device),

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hbnlab.metrics.severity import LcaScores, lca_scores
+from hbnlab.metrics.mistakes import LcaScores, lca_scores
 from hbnlab.records import ExitRecords
 
 _NAMES = ("correct", "information", "precision", "recall", "f1")
@@ -54,7 +54,7 @@ def operating_curve(records: ExitRecords, exit_index: int) -> OperatingCurve:
     their own head; ``records.marginalised()`` makes them agree, as in the source. Each image
     changes its answer only where theta passes a node more informative than all more probable
     ones, so the changes of all images, sorted and summed, give every point exactly. Among nodes
-    of equal information the more probable wins, at a tie the finer one.
+    of equal information the more probable one answers.
 
     Source:
         Valmadre, "Hierarchical classification at multiple operating points", NeurIPS 2022.
@@ -90,8 +90,9 @@ def _candidates(records: ExitRecords, exit_index: int) -> list[_Candidate]:
     A node counts when no node of at least as much information is as probable.
     """
     hierarchy = records.hierarchy
-    levels = [level for level in range(hierarchy.num_levels) if (exit_index, level) in records.cells]
-    levels.reverse()  # finest first, for argmax takes the first of equals
+    levels = [
+        level for level in range(hierarchy.num_levels) if (exit_index, level) in records.cells
+    ]
     probs = torch.cat([records.cell(exit_index, level).prob for level in levels], dim=1)
     bits = torch.cat([hierarchy.information(level) for level in levels])
     level_of = torch.cat([torch.full((hierarchy.num_classes[lv],), lv) for lv in levels])

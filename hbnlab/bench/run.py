@@ -1,0 +1,121 @@
+"""``run_bench``: make the work, measure in turn, and say what came out as plain data."""
+
+import os
+import platform
+from typing import Any
+
+import torch
+
+from hbnlab import models
+from hbnlab.bench.clock import Clock, Times, in_turn, medians, threads_set
+from hbnlab.bench.limits import flops_to_exits, peak_flops
+from hbnlab.bench.rows import make_rows
+from hbnlab.bench.work import Work
+from hbnlab.collect import collect_records
+from hbnlab.inference import predict
+from hbnlab.policies import EntropyThreshold, fit_thresholds
+from hbnlab.progress import progress_bar
+from hbnlab.training.device import choose_device
+from hbnlab.trees import CIFAR100
+
+SHARES = (0.60, 0.25, 0.15)
+TOLERANCES = tuple(step / 49 for step in range(50))
+
+
+def run_bench(
+    *,
+    width: float = 1.0,
+    num_images: int = 2048,
+    batch_size: int | None = None,
+    rounds: int = 5,
+    threads: int = 1,
+    device: str = "auto",
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Measure Gran-HBN leaving early, and one pass for 150 policies against a run for each.
+
+    The network has random weights and the images are noise: what an image shows changes no time,
+    and the thresholds are set so that 60, 25 and 15 % leave at exits 1, 2 and 3. All variants take
+    turns in one process; a figure is the median over the rounds of the ratio within a round.
+
+    Scaled up from samples are the loop over single images (24 that leave at each exit) and the runs
+    for every policy (the first 512 images, one tolerance an exit, for a tolerance costs no time).
+
+    Args:
+        width: of the network.
+        num_images: how many; more make the figures steadier.
+        batch_size: images a batch; None is 64 on a processor and 512 elsewhere.
+        rounds: measurements of everything, beside one that warms up.
+        threads: of a processor. With one, processor time counts, which other processes disturb
+            little; with more, the time on the wall.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        seed: of weights and images.
+        progress: show a bar.
+
+    Returns:
+        Plain data for JSON. ``settings``: all that the figures depend on. ``shares``: of the images
+        that left at each exit. ``flops_to_exits``: of one image. ``peak_gflops``: a second, the
+        compute roof. ``seconds``: the median of everything timed, for all images.
+        ``images_per_second``: of the variants. ``rows``: the comparisons, each with ``name``,
+        ``value``, ``lowest`` and ``highest`` of its ``rounds``, ``limits`` by name, and its target:
+        ``at_least`` (as a share of the limit ``of``, where that is not None) or ``at_most``, and
+        whether it is ``met`` (None without a target).
+
+    Raises:
+        ValueError: for a count below 1, or a device that is not there.
+    """
+    for name, value in {"num_images": num_images, "rounds": rounds, "threads": threads}.items():
+        if value < 1:
+            raise ValueError(f"{name} must be 1 or more, got {value}")
+    where = choose_device(device)
+    if batch_size is None:
+        batch_size = 64 if where.type == "cpu" else 512
+    with threads_set(threads), progress_bar(rounds + 1, "bench", "round", shown=progress) as bar:
+        work = _make_work(width, num_images, batch_size, Clock(where, threads), seed)
+        times = in_turn(work.variants(), rounds, bar.update)
+    settings = {"network": work.network.name, "width": width, "images": num_images}
+    settings |= {"batch_size": batch_size, "rounds": rounds, "threads": threads, "seed": seed}
+    settings |= {"clock": work.clock.name, "device": where.type, "machine": _machine(where)}
+    return {"settings": settings | {"torch": torch.__version__}} | _result(work, times)
+
+
+def _result(work: Work, times: Times) -> dict[str, Any]:
+    """All that follows from the times."""
+    count, seconds = len(work.images), medians(times)
+    shares = [n / count for n in work.leaving.bincount(minlength=len(work.exits)).tolist()]
+    variants = ("all exits", "all exits, contiguous", "one image at a time", "one pass")
+    variants += ("leaving early, pooled", "leaving early, not pooled")
+    return {
+        "shares": shares,
+        "flops_to_exits": flops_to_exits(work.network),
+        "peak_gflops": peak_flops(seconds) / 1e9,
+        "seconds": seconds,
+        "images_per_second": {name: count / seconds[name] for name in variants},
+        "rows": [row.to_dict() for row in make_rows(work, times, shares)],
+    }
+
+
+def _make_work(width: float, num_images: int, batch_size: int, clock: Clock, seed: int) -> Work:
+    generator = torch.Generator().manual_seed(seed)
+    network = models.create("gran-hbn", CIFAR100, width=width, seed=seed).eval().to(clock.device)
+    images = torch.randn(num_images, *network.image_shape, generator=generator).to(clock.device)
+    labels = torch.randint(CIFAR100.num_classes[-1], (num_images,), generator=generator)
+    records = collect_records(network, (images, labels), batch_size=batch_size)
+    policy = fit_thresholds(EntropyThreshold((0.0, 0.0)), records, SHARES)
+    return Work(
+        network=network,
+        images=images,
+        labels=labels,
+        policy=policy,
+        leaving=predict(network, images, policy, batch_size).exit_index,
+        tolerances=TOLERANCES,
+        batch_size=batch_size,
+        clock=clock,
+    )
+
+
+def _machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}, {os.cpu_count()} cores"

@@ -1,0 +1,193 @@
+"""The works that are measured against each other, on one network and one set of images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hbnlab.bench.clock import Clock
+from hbnlab.collect import collect_records
+from hbnlab.entropy import entropy
+from hbnlab.inference import predict
+from hbnlab.metrics import sweep
+from hbnlab.models import EarlyExitNetwork
+from hbnlab.policies import EntropyThreshold, ExitView, FineTolerance
+
+# What takes long and grows with the number of images is measured on some of them and scaled up:
+# the loop over single images on so many that leave at each exit, the runs for policies on so many.
+SINGLE_IMAGES = 24
+IMAGES_AGAIN = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Everything that is timed; each method runs once and gives the seconds of its parts.
+
+    Attributes:
+        network: in evaluation mode, on its device.
+        images: normalised, on the same device.
+        labels: finest classes, in ordinary memory.
+        policy: under which the images leave early.
+        leaving: the exit of each image under that policy, from 0.
+        tolerances: a FineTolerance policy for each of these and each exit makes the sweep.
+        batch_size: images a batch.
+        clock: what measures.
+    """
+
+    network: EarlyExitNetwork
+    images: Tensor
+    labels: Tensor
+    policy: EntropyThreshold
+    leaving: Tensor
+    tolerances: tuple[float, ...]
+    batch_size: int
+    clock: Clock
+
+    @property
+    def exits(self) -> range:
+        """The exits, from 0."""
+        return range(self.network.num_exits)
+
+    @property
+    def policies(self) -> list[FineTolerance]:
+        """The rules of the study's sweep: every image leaves at one exit, for every tolerance."""
+        return [
+            FineTolerance.at_exit(exit_index, self.network.num_exits, tolerance)
+            for exit_index in self.exits
+            for tolerance in self.tolerances
+        ]
+
+    def variants(self) -> list[Callable[[], dict[str, float]]]:
+        """All of it, those first that are compared with one another."""
+        return [
+            self.all_exits,
+            self.leaving_early,
+            self.one_by_one,
+            self.all_exits_contiguous,
+            self.parts,
+            self.one_pass,
+            self.runs_again,
+            self.peak,
+        ]
+
+    def all_exits(self) -> dict[str, float]:
+        """Every exit of every image, channels last."""
+        return {"all exits": self.clock.time(lambda: self._forward(torch.channels_last))}
+
+    def all_exits_contiguous(self) -> dict[str, float]:
+        """The same in the memory format that torch starts with."""
+        seconds = self.clock.time(lambda: self._forward(torch.contiguous_format))
+        return {"all exits, contiguous": seconds}
+
+    def parts(self) -> dict[str, float]:
+        """Every stage and every branch for itself, on full batches: the seconds up to each exit."""
+        seconds = [0.0 for _ in self.exits]
+        with torch.inference_mode():
+            for chunk in self._chunks():
+                hidden = chunk
+                for exit_index in self.exits:
+                    start = self.clock.now()
+                    hidden = self.network.run_stage(exit_index, hidden)
+                    self.network.run_branch(exit_index, hidden)
+                    seconds[exit_index] += self.clock.now() - start
+        return {f"to exit {index + 1}": sum(seconds[: index + 1]) for index in self.exits}
+
+    def leaving_early(self) -> dict[str, float]:
+        """Leaving early, with and without those who go on being pooled."""
+
+        def run(pool: bool) -> float:
+            return self.clock.time(
+                lambda: predict(self.network, self.images, self.policy, self.batch_size, pool=pool)
+            )
+
+        return {"leaving early, pooled": run(True), "leaving early, not pooled": run(False)}
+
+    def one_by_one(self) -> dict[str, float]:
+        """A plain loop over single images that leaves early, scaled up from some at each exit."""
+        seconds = 0.0
+        for exit_index in self.exits:
+            rows = (self.leaving == exit_index).nonzero().flatten()
+            some = self.images[rows[:SINGLE_IMAGES].to(self.images.device)]
+            if len(some):
+                seconds += (
+                    self.clock.time(lambda some=some: self._loop(some)) * len(rows) / len(some)
+                )
+        return {"one image at a time": seconds}
+
+    def one_pass(self) -> dict[str, float]:
+        """Records once, and all policies on them."""
+        records = []
+        collect = self.clock.time(
+            lambda: records.append(
+                collect_records(
+                    self.network, (self.images, self.labels), batch_size=self.batch_size
+                )
+            )
+        )
+        evaluate = self.clock.time(lambda: sweep(self.policies, records[0]))
+        return {"records": collect, "policies": evaluate, "one pass": collect + evaluate}
+
+    def runs_again(self) -> dict[str, float]:
+        """A run for every policy, scaled up from one policy an exit: a tolerance costs no time.
+
+        As the study does, which runs every branch on the way; and by leaving early, which does not.
+        """
+        study, early = 0.0, 0.0
+        images, middle = self.images[:IMAGES_AGAIN], self.tolerances[len(self.tolerances) // 2]
+        for exit_index in self.exits:
+            policy = FineTolerance.at_exit(exit_index, self.network.num_exits, middle)
+            study += self.clock.time(lambda p=policy, e=exit_index: self._run(images, p, e))
+            early += self.clock.time(
+                lambda p=policy: predict(self.network, images, p, self.batch_size)
+            )
+        scale = len(self.tolerances) * len(self.images) / len(images)
+        return {
+            "a run for each policy": scale * study,
+            "a run for each policy, leaving early": scale * early,
+        }
+
+    def peak(self) -> dict[str, float]:
+        """Seconds of 10^12 FLOPs at the best that this machine does here."""
+        scale = 8 if self.images.is_cuda else 1
+        square = torch.ones(1024 * scale, 1024 * scale, device=self.images.device)
+        pixels = torch.ones(64 * scale**2, 256, 8, 8, device=self.images.device)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        filters = torch.ones(256, 256, 3, 3, device=self.images.device)
+        filters = filters.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            matmul = self.clock.time(lambda: square @ square)
+            conv = self.clock.time(lambda: functional.conv2d(pixels, filters, padding=1))
+        return {
+            "10^12 FLOPs, matrix": matmul / (2e-12 * len(square) ** 3),
+            "10^12 FLOPs, convolution": conv / (2e-12 * len(pixels) * 64 * 256 * 256 * 9),
+        }
+
+    def _chunks(self) -> list[Tensor]:
+        chunks = self.images.split(self.batch_size)
+        return [chunk.contiguous(memory_format=torch.channels_last) for chunk in chunks]
+
+    @torch.inference_mode()
+    def _forward(self, memory_format: torch.memory_format) -> None:
+        for chunk in self.images.split(self.batch_size):
+            self.network(chunk.contiguous(memory_format=memory_format))
+
+    @torch.inference_mode()
+    def _loop(self, images: Tensor) -> None:
+        for image in images:
+            hidden = image[None]
+            for exit_index, threshold in enumerate([*self.policy.thresholds, float("inf")]):
+                hidden = self.network.run_stage(exit_index, hidden)
+                fine = self.network.run_branch(exit_index, hidden).logits[-1]
+                if fine is not None and entropy(fine).item() < threshold:
+                    break
+
+    @torch.inference_mode()
+    def _run(self, images: Tensor, policy: FineTolerance, last: int) -> None:
+        for chunk in images.split(self.batch_size):
+            hidden, logits = chunk.contiguous(memory_format=torch.channels_last), []
+            for exit_index in range(last + 1):
+                hidden = self.network.run_stage(exit_index, hidden)
+                logits.append(self.network.run_branch(exit_index, hidden).logits)
+            policy.step(last, ExitView(logits, is_last=last == self.exits[-1]))

@@ -1,0 +1,42 @@
+"""One figure a function: data first, ``ax`` or ``axes`` last, the Axes returned, words with each.
+
+``describe`` says in one line what a figure shows, with its numbers; ``to_html`` gives a picture
+that carries those words as alternative text. No figure function saves, shows or changes settings.
+"""
+
+from hbnlab.plots.alt import HtmlFigure, describe, figure_of, to_html
+from hbnlab.plots.costs import accuracy_against_flops, exits_and_rules
+from hbnlab.plots.curves import post_training_curve, training_curves
+from hbnlab.plots.diagram import network_diagram
+from hbnlab.plots.examples import example
+from hbnlab.plots.frontiers import frontier
+from hbnlab.plots.heads import confusion_matrix, reliability_diagrams
+from hbnlab.plots.sheets import class_sheet, leaving_sheet
+from hbnlab.plots.specificity import accuracy_against_specificity
+from hbnlab.plots.tolerance import accuracy_against_tolerance, operating_regions
+from hbnlab.plots.trees import hierarchy_tree
+from hbnlab.plots.uncertainty import entropies, entropy_densities
+
+__all__ = [
+    "HtmlFigure",
+    "accuracy_against_flops",
+    "accuracy_against_specificity",
+    "accuracy_against_tolerance",
+    "class_sheet",
+    "confusion_matrix",
+    "describe",
+    "entropies",
+    "entropy_densities",
+    "example",
+    "exits_and_rules",
+    "figure_of",
+    "frontier",
+    "hierarchy_tree",
+    "leaving_sheet",
+    "network_diagram",
+    "operating_regions",
+    "post_training_curve",
+    "reliability_diagrams",
+    "to_html",
+    "training_curves",
+]

@@ -1,0 +1,161 @@
+"""Each head by itself: what it takes for what, and whether its confidence can be believed."""
+
+import math
+from itertools import product
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.patches import Rectangle
+
+from hbnlab.metrics import Confusion, Reliability, confusion, failure_auroc, reliability
+from hbnlab.plots.alt import set_description
+from hbnlab.plots.canvas import (
+    AxesGrid,
+    array,
+    as_percent,
+    light_grid,
+    listed,
+    many_axes,
+    one_axes,
+    panel_size,
+    percent,
+    source,
+    spoken,
+)
+from hbnlab.plots.palette import GREY, VERMILLION, level_style
+from hbnlab.records import ExitRecords
+
+_MOST_NAMES = 30
+
+
+def confusion_matrix(
+    records: ExitRecords,
+    exit_index: int = -1,
+    *,
+    level: int | str = -1,
+    coarse_level: int | str = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """What one head takes for what, ordered by coarse class, with the coarse classes boxed.
+
+    A row is a true class and sums to 1; the shading rises steeply at first, so that rare mistakes
+    can be seen. Inside a box lie the mistakes that a coarse answer would not have made.
+
+    Args:
+        records: of one network.
+        exit_index: from 0; negative counts from the last.
+        level: of the head.
+        coarse_level: whose classes are boxed.
+        ax: where to draw.
+
+    Source:
+        The notebooks beside the code of Sanati et al.
+    """
+    if not -records.num_exits <= exit_index < records.num_exits:
+        raise ValueError(f"exit_index must be in 0..{records.num_exits - 1}, got {exit_index}")
+    exit_index %= records.num_exits
+    matrix = confusion(records, exit_index, level, coarse_level=coarse_level)
+    ax = one_axes(ax, (7.2, 6.2))
+    counts = array(matrix.counts).astype(float)
+    # A class without images has an empty row.
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0.0, 1.0), interpolation="nearest")
+    bar = ax.figure.colorbar(image, ax=ax, label="share of the images of the true class")
+    as_percent(bar.ax.yaxis)
+    _draw_boxes(ax, matrix)
+    _name_classes(ax, matrix)
+    name = records.hierarchy.level_names[records.hierarchy.level_index(level)]
+    ax.set(xlabel=f"{name} class answered", ylabel=f"true {name} class")
+    ax.set_title(f"exit {exit_index + 1}, {name}")
+    right = percent(float(counts.trace() / counts.sum()))
+    set_description(
+        ax,
+        f"Confusion matrix of exit {exit_index + 1} {name} over {len(counts)} classes "
+        f"({source(records)}): {right} on the diagonal; {percent(matrix.within_blocks)} of the "
+        f"mistakes lie within the {len(matrix.block_sizes)} boxed coarse classes.",
+    )
+    return ax
+
+
+def reliability_diagrams(
+    records: ExitRecords, *, bins: int = 15, axes: AxesGrid | None = None
+) -> np.ndarray:
+    """Accuracy against confidence of every head: a row a level, a column an exit.
+
+    A calibrated head lies on the diagonal, an overconfident one below. The area of a marker is the
+    share of the images in its bin. ECE is the expected calibration error, AUROC tells how well low
+    entropy separates right answers from wrong ones, which is what an exit threshold uses.
+
+    Args:
+        records: of one network.
+        bins: of confidence, of equal width.
+        axes: a row a level with a column for each exit.
+    """
+    levels, exits = records.hierarchy.num_levels, records.num_exits
+    found = {
+        (e, k): (reliability(records, e, k, bins=bins), failure_auroc(records, e, k))
+        for e, k in records.cells
+    }
+    grid = many_axes(axes, (levels, exits), panel_size(exits, 2.9), sharex=True, sharey=True)
+    said = []
+    for level, exit_index in product(range(levels), range(exits)):
+        ax = grid[level, exit_index]
+        name = f"exit {exit_index + 1} {records.hierarchy.level_names[level]}"
+        if (exit_index, level) not in found:
+            ax.text(0.5, 0.5, "no head", ha="center", va="center")
+            ax.set_title(name, fontsize=9)
+            continue
+        result, ranking = found[exit_index, level]
+        _draw_reliability(ax, result, records, level)
+        auroc = "" if math.isnan(ranking) else f", AUROC {ranking:.2f}"
+        numbers = f"ECE {percent(result.expected_error)}{auroc}"
+        ax.set_title(f"{name}: {numbers}", fontsize=9)
+        said.append(f"{name} {numbers}")
+    for ax in grid[-1]:
+        ax.set_xlabel("confidence")
+    for ax in grid[:, 0]:
+        ax.set_ylabel("accuracy")
+    set_description(
+        grid, f"Accuracy against confidence of every head ({source(records)}): {listed(said)}."
+    )
+    return grid
+
+
+def _draw_boxes(ax: Axes, matrix: Confusion) -> None:
+    start = -0.5
+    for size in matrix.block_sizes:
+        ax.add_patch(
+            Rectangle((start, start), size, size, fill=False, edgecolor=VERMILLION, linewidth=1.0)
+        )
+        start += size
+
+
+def _name_classes(ax: Axes, matrix: Confusion) -> None:
+    """Names of all classes where there is room, else of the coarse classes at their boxes."""
+    if len(matrix.names) <= _MOST_NAMES:
+        places, names = list(range(len(matrix.names))), matrix.names
+    else:
+        ends = np.cumsum(matrix.block_sizes)
+        places = (ends - np.array(matrix.block_sizes) / 2 - 0.5).tolist()
+        names = matrix.block_names
+    texts = [spoken(name) for name in names]
+    ax.set_xticks(places, texts, rotation=90, fontsize=7)
+    ax.set_yticks(places, texts, fontsize=7)
+    ax.tick_params(length=0)
+
+
+def _draw_reliability(ax: Axes, result: Reliability, records: ExitRecords, level: int) -> None:
+    style = level_style(level, records.hierarchy.num_levels)
+    filled = result.count > 0
+    x, y = array(result.confidence[filled]), array(result.accuracy[filled])
+    share = array(result.count[filled] / result.count.sum())
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2)
+    ax.plot(x, y, color=style.color, linestyle=style.linestyle, linewidth=1.2)
+    ax.scatter(
+        x, y, s=8 + 500 * share, color=style.color, marker=style.marker, alpha=0.55, clip_on=False
+    )
+    ax.set(xlim=(0, 1.04), ylim=(-0.04, 1.04))
+    as_percent(ax.xaxis)
+    as_percent(ax.yaxis)
+    light_grid(ax)

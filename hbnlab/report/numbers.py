@@ -1,0 +1,243 @@
+"""The numbers of a report: from records to plain values that tables and JSON hold."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hbnlab.metrics import (
+    bootstrap,
+    evaluate,
+    evaluation_intervals,
+    failure_auroc,
+    fit_temperatures,
+    operating_curve,
+    operating_region,
+    overlap_coefficient,
+    reliability,
+    severity,
+    sweep,
+    tolerance_bound,
+    uncertainties,
+    uncertainty_overlap,
+    with_temperatures,
+)
+from hbnlab.policies import Policy
+from hbnlab.records import ExitRecords
+from hbnlab.report.protocol import (
+    STUDY_TOLERANCES,
+    Protocol,
+    forced_exits,
+    has_two_heads,
+    tolerance_at,
+)
+from hbnlab.report.source import Observed
+from hbnlab.runs import report_policies
+
+REPEATS = 300
+REGION_BATCHES = (1, 64, 512)
+OVERLAP_BATCHES = (1, 64)
+MIDDLE = 0.98
+INTERVALS = ("accuracy", "hierarchical_accuracy", "specificity", "information")
+
+KEYS = {
+    "networks": "by name, one entry a seed",
+    "across_seeds": "the same entries over all seeds: mean, low and high (95 % by Student's t) "
+    "where they differ; null for one seed",
+    "exits": "all images leave at this exit; shares lie in [0, 1], exits count from 1",
+    "rules": "images leave early, one by one, with thresholds fitted on validation images",
+    "sweep": "all images leave at this exit, at each fine tolerance",
+    "regions": "tolerances between which specificity goes from 0 to 1; middle_low and middle_high "
+    f"hold {MIDDLE:.0%} of the decisions; heads: own, or sums of the fine probabilities",
+    "overlap": "entropies of the finest and the coarsest head, single images or batch means",
+    "curves": "area under precision over recall of the operating curve",
+    "calibration": "expected_error before, expected_error_scaled after the temperature that was "
+    "fitted on validation images",
+    "answers": "level of the answers; gate where it chooses that; or the fine tolerance",
+    "specificity": "share of finest answers; under the published protocol its mean over batches",
+    "flops": "an image, counted as the study does: every branch on the way",
+    "run_flops": "an image, branches that the rule never looks at left out",
+    "information": "bits an answer",
+    "severity": "mistake_rate, and the height of the lowest common ancestor of answer and truth, "
+    "over mistakes and over all images",
+    "intervals": f"95 % over {REPEATS} draws of the test images with replacement",
+    "thresholds": '"inf" lets every image leave',
+}
+"""What the keys of results.json mean; it stands in the file."""
+
+
+def network_numbers(observed: Observed, protocol: Protocol) -> dict[str, Any]:
+    """All numbers of one network of one seed; ``KEYS`` says what they are."""
+    test = observed.test
+    numbers: dict[str, Any] = {
+        "seed": observed.seed,
+        "width": observed.width,
+        "parameters": observed.parameters,
+        "size_mb": observed.size_mb,
+        "fingerprint": test.fingerprint,
+    }
+    numbers["exits"] = list(_exit_rows(test, protocol))
+    if has_two_heads(test):
+        if not test.has_gate:
+            numbers["sweep"] = list(_sweep_rows(test, protocol))
+        numbers["regions"] = list(_region_rows(test))
+        numbers["overlap"] = list(_overlap_rows(test))
+    if not protocol.is_published:
+        numbers["rules"] = list(_rule_rows(observed))
+        numbers["calibration"] = list(_calibration_rows(observed))
+        if has_two_heads(test):
+            numbers["curves"] = list(_curve_rows(test))
+    return plain(numbers)
+
+
+def plain(value: Any) -> Any:
+    """The same as JSON can hold it: floats to six decimals, NaN as null, infinity in words."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return None
+    return round(value, 6) if math.isfinite(value) else str(value)
+
+
+def _exit_rows(records: ExitRecords, protocol: Protocol) -> Iterator[dict[str, Any]]:
+    """The study's table: of many tolerances only the first and the last."""
+    ends = (None, STUDY_TOLERANCES[0], STUDY_TOLERANCES[-1])
+    for forced in forced_exits(records, protocol):
+        if forced.tolerance in ends:
+            row = {"exit": forced.exit_index + 1, "answers": forced.answers}
+            yield row | _values(forced.policy, records, protocol)
+
+
+def _sweep_rows(records: ExitRecords, protocol: Protocol) -> Iterator[dict[str, Any]]:
+    batch_size = protocol.batch_size_of(records)
+    for exit_index in range(records.num_exits):
+        policies = [tolerance_at(records, exit_index, t, protocol) for t in STUDY_TOLERANCES]
+        results = sweep(policies, records, batch_size=batch_size)
+        yield {
+            "exit": exit_index + 1,
+            "tolerance": STUDY_TOLERANCES,
+            "accuracy": [result.accuracy for result in results],
+            "hierarchical_accuracy": [result.hierarchical_accuracy for result in results],
+            "specificity": [
+                result.specificity if result.batch_specificity is None else result.batch_specificity
+                for result in results
+            ],
+        }
+
+
+def _rule_rows(observed: Observed) -> Iterator[dict[str, Any]]:
+    """Leaving early, with what was fitted on validation records, on the test records."""
+    if observed.test.num_exits == 1:
+        return
+    for rule, policy in report_policies(observed.val).items():
+        row: dict[str, Any] = {"rule": rule}
+        row |= {key: value for key, value in policy.settings().items() if value is not None}
+        decisions = policy.decide(observed.test)
+        shares = evaluate(decisions, observed.test).shares
+        yield row | _values(policy, observed.test, None) | {"shares": shares}
+
+
+def _values(policy: Policy, records: ExitRecords, protocol: Protocol | None) -> dict[str, Any]:
+    """What a policy is worth; by image with intervals and severity, as published without."""
+    published = protocol is not None and protocol.is_published
+    batch_size = protocol.batch_size_of(records) if protocol is not None else None
+    decisions = policy.decide(records)
+    result = evaluate(decisions, records, batch_size=batch_size)
+    specificity = result.batch_specificity if published else result.specificity
+    values: dict[str, Any] = {
+        "accuracy": result.accuracy,
+        "hierarchical_accuracy": result.hierarchical_accuracy,
+        "specificity": specificity,
+        "information": result.information,
+        "flops": 2 * result.study_macs,
+        "run_flops": result.mean_flops,
+    }
+    if published:
+        return values
+    generator = torch.Generator().manual_seed(0)
+    found = evaluation_intervals(decisions, records, generator=generator, repeats=REPEATS)
+    values["intervals"] = {name: [found[name].low, found[name].high] for name in INTERVALS}
+    values["severity"] = asdict(severity(decisions, records))
+    return values
+
+
+def _region_rows(records: ExitRecords) -> Iterator[dict[str, Any]]:
+    """Operating regions against the batch size, of both heads and of sums of the fine one."""
+    sums = records.marginalised()
+    for exit_index in range(records.num_exits):
+        for heads, source in (("own", records), ("sums", sums)):
+            for batch_size in REGION_BATCHES:
+                whole = operating_region(source, exit_index, batch_size=batch_size)
+                middle = operating_region(
+                    source, exit_index, batch_size=batch_size, coverage=MIDDLE
+                )
+                yield {
+                    "exit": exit_index + 1,
+                    "heads": heads,
+                    "batch_size": batch_size,
+                    "low": whole.low,
+                    "high": whole.high,
+                    "middle_low": middle.low,
+                    "middle_high": middle.high,
+                    "bound": tolerance_bound(records.hierarchy) if heads == "sums" else None,
+                }
+
+
+def _overlap_rows(records: ExitRecords) -> Iterator[dict[str, Any]]:
+    for exit_index in range(records.num_exits):
+        for batch_size in OVERLAP_BATCHES:
+            for normalised in (False, True):
+                how: dict[str, Any] = {"normalised": normalised, "batch_size": batch_size}
+                fine, coarse = (uncertainties(records, exit_index, k, **how) for k in (-1, 0))
+                # As in the figures: few values need few bins.
+                bins = min(50, 2 * math.isqrt(len(fine)))
+                overlap = uncertainty_overlap(records, exit_index, bins=bins, **how)
+                row = {"exit": exit_index + 1} | asdict(overlap)
+                if batch_size == 1:
+                    row["intervals"] = {"coefficient": _overlap_interval(fine, coarse, bins)}
+                yield row
+
+
+def _overlap_interval(
+    fine: Float[Tensor, " sample"], coarse: Float[Tensor, " sample"], bins: int
+) -> list[float]:
+    found = bootstrap(
+        lambda chosen: overlap_coefficient(fine[chosen], coarse[chosen], bins=bins),
+        len(fine),
+        generator=torch.Generator().manual_seed(0),
+        repeats=REPEATS,
+    )
+    return [found.low, found.high]
+
+
+def _curve_rows(records: ExitRecords) -> Iterator[dict[str, Any]]:
+    sums = records.marginalised()
+    for exit_index in range(records.num_exits):
+        own, summed = (operating_curve(source, exit_index).area() for source in (records, sums))
+        yield {"exit": exit_index + 1, "own_heads": own, "sums_of_fine": summed}
+
+
+def _calibration_rows(observed: Observed) -> Iterator[dict[str, Any]]:
+    temperatures = fit_temperatures(observed.val)
+    scaled = with_temperatures(observed.test, temperatures)
+    for exit_index, level in observed.test.cells:
+        before, after = (
+            reliability(source, exit_index, level).expected_error
+            for source in (observed.test, scaled)
+        )
+        yield {
+            "exit": exit_index + 1,
+            "level": observed.test.hierarchy.level_names[level],
+            "expected_error": before,
+            "temperature": float(temperatures[exit_index, level]),
+            "expected_error_scaled": after,
+            "failure_auroc": failure_auroc(observed.test, exit_index, level),
+        }

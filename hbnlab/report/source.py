@@ -1,0 +1,133 @@
+"""The networks of a report and their records: loaded or trained, computed once, kept on the disk."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from hbnlab import models
+from hbnlab.collect import collect_records, network_fingerprint
+from hbnlab.costs import num_parameters, size_mb
+from hbnlab.data import Split, Splits
+from hbnlab.history import History
+from hbnlab.models import EarlyExitNetwork
+from hbnlab.models.weights import load_weights
+from hbnlab.records import ExitRecords
+from hbnlab.report.plan import Plan
+from hbnlab.runs import train_run
+from hbnlab.training.device import choose_device
+
+AUGMENTATION_SEED = 0
+
+
+@dataclass
+class Times:
+    """Seconds of each piece of work that was really done, by its name."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Measure what is done within."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 2)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Observed:
+    """One trained network and what it said; the network itself is no longer needed.
+
+    Attributes:
+        name: which of the five.
+        seed: of its training.
+        width: factor on its channels.
+        parameters: how many it has.
+        size_mb: of its weights in single precision, in units of 2**20 bytes.
+        val: records of the validation images, never augmented.
+        test: records of the test images, as the protocol wants them.
+        history: of its training, or None for bundled weights that have none.
+    """
+
+    name: str
+    seed: int
+    width: float
+    parameters: int
+    size_mb: float
+    val: ExitRecords
+    test: ExitRecords
+    history: History | None
+
+
+def observe(
+    plan: Plan, name: str, seed: int, splits: Splits, times: Times, *, progress: bool = True
+) -> Observed:
+    """Load or train one network and collect its records, as far as they are not there yet."""
+    label = f"{name} seed {seed}"
+    with times.of(f"{label}: weights"):
+        network, history = _network(plan, name, seed, splits, progress)
+    network.to(choose_device(plan.device))
+    folder, augmented = plan.run_folder(name, seed), plan.protocol.augmented
+    with times.of(f"{label}: records of validation images"):
+        path = folder / "records-val.safetensors"
+        val = kept_records(path, network, splits.val, progress=progress)
+    with times.of(f"{label}: records of test images"):
+        path = folder / ("records-test-augmented" if augmented else "records-test")
+        path = path.with_suffix(".safetensors")
+        test = kept_records(path, network, splits.test, augmented=augmented, progress=progress)
+    return Observed(
+        name=name,
+        seed=seed,
+        width=network.width,
+        parameters=num_parameters(network),
+        size_mb=size_mb(network),
+        val=val,
+        test=test,
+        history=history,
+    )
+
+
+def kept_records(
+    path: Path,
+    network: EarlyExitNetwork,
+    split: Split,
+    *,
+    augmented: bool = False,
+    progress: bool = True,
+) -> ExitRecords:
+    """The records in a file, if they are of this network and these images; else new ones, kept.
+
+    A file that is damaged or of other weights is written again.
+    """
+    wanted = f"{network_fingerprint(network)}-{split.fingerprint}"
+    if path.is_file():
+        try:
+            records = ExitRecords.load(path)
+        except ValueError:
+            records = None
+        if records is not None and records.fingerprint == wanted:
+            return records
+    generator = torch.Generator(split.device).manual_seed(AUGMENTATION_SEED) if augmented else None
+    records = collect_records(network, split, augment=generator, progress=progress)
+    records.save(path)
+    return records
+
+
+def _network(
+    plan: Plan, name: str, seed: int, splits: Splits, progress: bool
+) -> tuple[EarlyExitNetwork, History | None]:
+    if plan.weights == "bundled":
+        dataset = plan.choice.name
+        network = models.create(name, splits.hierarchy, weights=dataset)
+        rows = load_weights(dataset, name).header.get("history")
+        return network, None if rows is None else History.from_spec(rows)
+    network = models.create(name, splits.hierarchy, width=plan.trained_width, seed=seed)
+    config = plan.train_config(name, seed)
+    folder = plan.run_folder(name, seed)
+    history = train_run(
+        folder, network, plan.choice, splits, config, resume=True, progress=progress
+    )
+    return network, history

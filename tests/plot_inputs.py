@@ -1,0 +1,47 @@
+"""What tests of figures draw besides random records; figures are drawn without a screen."""
+
+from typing import Any
+
+import matplotlib as mpl
+import torch
+
+from hbnlab.history import CellScore, Epoch, History
+from hbnlab.policies import FineTolerance
+from hbnlab.records import ExitRecords
+
+mpl.use("Agg")
+
+
+def make_history(records: ExitRecords) -> History:
+    """Three epochs of training and of post-training."""
+    exits = range(records.num_exits)
+    epochs = []
+    for number in (1, 2, 3):
+        scores = tuple(CellScore(e, k, 3.0 / number, 0.2 * number, 0.3) for e, k in records.cells)
+        shares = tuple(0.3 + 0.1 * number for _ in exits)
+        epochs.append(Epoch(number, "train", 5.0 / number, 1e-3, {"val": scores}, shares, shares))
+        epochs.append(Epoch(number, "post-train", 1.0, 1e-5, {}, shares, shares))
+    return History(epochs)
+
+
+def images_of(records: ExitRecords) -> torch.Tensor:
+    """Noise, one picture an image of the records."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (len(records), 3, 8, 8), generator=generator, dtype=torch.uint8)
+
+
+def rules(records: ExitRecords) -> list[FineTolerance]:
+    """Three rules that fit the records."""
+    thresholds = [0.8] * (records.num_exits - 1)
+    return [FineTolerance(thresholds, tolerance) for tolerance in (-0.2, 0.2, 0.6)]
+
+
+def study_of(*networks: str) -> dict[str, Any]:
+    """Published results in their form, with two tolerances."""
+    many = {"accuracy": [64.0, 52.0], "hierarchical_accuracy": [64.0, 65.0], "flops": 31_784_960}
+    exits = {str(number): many | {"specificity": [0.0, 1.0]} for number in (1, 2, 3)}
+    return {
+        "protocol": {"fine_tolerance": [0.0, 0.98]},
+        "operating_region": {"1": [0.46, 0.54], "2": [0.5, 0.62], "3": [0.42, 0.54]},
+        "results": dict.fromkeys(networks, exits),
+    }

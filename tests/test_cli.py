@@ -1,0 +1,153 @@
+"""The command line does what it says, in its own spelling and in the study's."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from hbnlab import models
+from hbnlab.cli import main
+from hbnlab.cli.arguments import study_spelling
+from hbnlab.cli.tables import align
+from hbnlab.runs import CHECKPOINT, load_run
+
+COLOURS = {"warm/red": 0, "warm/yellow": 40, "cold/blue": 160, "cold/green": 90}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Forty-eight small pictures in two coarse and four fine classes, told apart by their hue."""
+    root = tmp_path_factory.mktemp("pictures")
+    for name, hue in COLOURS.items():
+        folder = root / name
+        folder.mkdir(parents=True)
+        for number in range(12):
+            picture = Image.new("HSV", (32, 32), (hue, 200, 120 + 10 * number)).convert("RGB")
+            picture.save(folder / f"{number}.png")
+    return root
+
+
+def train(pictures, out, *more):
+    words = ["train", "--out", str(out), "--dataset", "folder", "--root", str(pictures)]
+    return main([*words, "--width", "0.05", "--num-epochs", "2", "--batch-size", "8", *more])
+
+
+@pytest.fixture(scope="module")
+def run(pictures, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    assert train(pictures, out, "--model", "ag-hbn", "--num-pt-epochs", "1") == 0
+    return out
+
+
+def test_train_writes_a_run_that_can_be_loaded(run, capsys):
+    network, choice, history = load_run(run)
+    assert (network.name, network.width, choice.name) == ("ag-hbn", 0.05, "folder")
+    assert [epoch.phase for epoch in history.epochs] == ["train", "train", "post-train"]
+    assert {path.name for path in run.iterdir()} >= {CHECKPOINT, "run.json", "history.json"}
+
+
+def test_test_writes_one_entry_a_cell_and_the_policies(run, capsys):
+    assert main(["test", "--out", str(run)]) == 0
+    report = json.loads((run / "test.json").read_text())
+    cells = [(cell["exit"], cell["level"]) for cell in report["cells"]]
+    assert cells == [(exit, level) for exit in (1, 2, 3) for level in ("coarse", "fine")]
+    for cell in report["cells"]:
+        assert 0 <= cell["accuracy"] <= cell["hierarchical_accuracy"] <= 1
+        assert cell["flops"] > 0
+    assert "semantic gate" in [row["rule"] for row in report["policies"]]
+    printed = capsys.readouterr().out
+    assert "hierarchical %" in printed
+    assert str(run / "test.json") in printed
+
+
+def test_the_same_seed_gives_the_same_checkpoint(pictures, tmp_path):
+    for out in ("one", "two"):
+        train(pictures, tmp_path / out, "--model", "sem-hbn", "--seed", "5")
+    one, two = ((tmp_path / out / CHECKPOINT).read_bytes() for out in ("one", "two"))
+    assert one == two
+
+
+def test_a_run_goes_on_with_resume_and_keeps_the_former_one_without(pictures, tmp_path, capsys):
+    quick = ("--model", "alexnet")
+    train(pictures, tmp_path, *quick)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    train(pictures, tmp_path, *quick, "--resume")
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    train(pictures, tmp_path, *quick, "--seed", "1")
+    assert (tmp_path / f"previous-{CHECKPOINT}").read_bytes() == before
+    assert (tmp_path / CHECKPOINT).read_bytes() != before
+
+
+def test_any_weights_can_be_tested(run, pictures, tmp_path, capsys):
+    words = ["test", "--out", str(tmp_path), "--weights", str(run / CHECKPOINT)]
+    data = ["--model", "ag-hbn", "--dataset", "folder", "--root", str(pictures)]
+    assert main([*words, *data]) == 0
+    assert (tmp_path / "test.json").is_file()
+    assert main(words) == 1
+    assert "holds another network: name is 'ag-hbn', not 'gran-hbn'" in capsys.readouterr().err
+
+
+def test_the_spelling_of_the_study_is_understood():
+    theirs = ["--mode", "training", "--batch_size", "8", "--num_epochs=2", "--pt_lr", "1e-5"]
+    ours = ["train", "--batch-size", "8", "--num-epochs=2", "--pt-lr", "1e-5"]
+    assert study_spelling(theirs) == ours
+    assert study_spelling(["--out", "a_b", "--mode=testing"]) == ["test", "--out", "a_b"]
+    assert study_spelling(["train", "--mode", "training"]) == ["train"]
+    with pytest.raises(SystemExit, match="must be one of"):
+        study_spelling(["--mode", "dreaming"])
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["train", "--model", "resnet"], models.NAMES),
+        (["train", "--dataset", "imagenet"], ("glyphs", "fashion_mnist", "cifar100", "folder")),
+        (["train", "--preset", "slow"], ("quick", "readme", "paper")),
+        (["fly"], ("demo", "train", "test")),
+    ],
+)
+def test_an_unknown_word_lists_what_there_is(words, named, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert all(name in message for name in named)
+
+
+def test_an_unknown_weights_name_lists_what_there_is(tmp_path, capsys):
+    assert main(["test", "--out", str(tmp_path), "--weights", "imagenet"]) == 1
+    message = capsys.readouterr().err
+    assert all(name in message for name in models.bundled_names())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_a_run_says_how_to_make_one(tmp_path, capsys):
+    assert main(["test", "--out", str(tmp_path)]) == 1
+    assert "hbnlab train --out" in capsys.readouterr().err
+
+
+def test_a_bad_setting_is_refused_before_any_training(pictures, tmp_path, capsys):
+    assert train(pictures, tmp_path / "run", "--lr", "-1") == 1
+    assert "above 0, got -1.0" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_of_every_command_prints(capsys):
+    for command in ([], ["demo"], ["train"], ["test"]):
+        with pytest.raises(SystemExit) as stopped:
+            main([*command, "--help"])
+        assert stopped.value.code == 0
+        assert "usage: hbnlab" in capsys.readouterr().out
+
+
+def test_columns_line_up():
+    text = align([["exit", "name", "x"], ["1", "a", "2.5"], ["2", "long", "10.5"]])
+    assert text.splitlines()[1:] == ["   1  a      2.5", "   2  long  10.5"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
+def test_train_and_test_on_a_gpu(pictures, tmp_path):
+    assert train(pictures, tmp_path, "--device", "cuda") == 0
+    assert main(["test", "--out", str(tmp_path), "--device", "cuda"]) == 0

@@ -1,0 +1,622 @@
+"""hbnlab.training: what is learned, from which images, and that nothing else changes."""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hbnlab import models
+from hbnlab.data import Splits, TensorSplit
+from hbnlab.data.split import Split
+from hbnlab.entropy import entropy
+from hbnlab.history import CellScore, History
+from hbnlab.models import EarlyExitNetwork
+from hbnlab.training import Step, TrainConfig, fit, post_train
+from hbnlab.training.device import Hardware, choose_device
+from hbnlab.training.run import schedule_factor
+from hbnlab.trees import FASHION_MNIST
+
+
+def _config(**changes: Any) -> TrainConfig:
+    settings = {"epochs": 2, "post_epochs": 2, "batch_size": 16, "learning_rate": 3e-3}
+    settings |= {"weight_decay": 0.0, "dropout": 0.2, "device": "cpu"}
+    return TrainConfig(**(settings | changes))
+
+
+def _weights(network: EarlyExitNetwork) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _changed(before: dict[str, Tensor], network: EarlyExitNetwork) -> set[str]:
+    """Names of the tensors that are no longer the same to the bit."""
+    return {k for k, tensor in network.state_dict().items() if not torch.equal(tensor, before[k])}
+
+
+def _gate_weights(network: EarlyExitNetwork) -> set[str]:
+    return {name for name in network.state_dict() if name.startswith("gate.")}
+
+
+# ---------------------------------------------------------------------- learning
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_every_network_learns_colours(name, tiny_network, tiny_splits):
+    network = tiny_network(name, width=0.1)
+    config = _config(epochs=20, dropout=0.0)
+    history = fit(network, tiny_splits, config, progress=False)
+    assert history.epochs[-1].loss < 0.2 * history.epochs[0].loss
+    for score in history.epochs[-1].cells["val"]:
+        assert score.top1 > 0.8
+
+
+def test_one_epoch_on_eight_images_is_enough_to_change_every_weight(tiny_network, tiny_splits):
+    network = tiny_network("ag-hbn")
+    before = _weights(network)
+    eight = replace(tiny_splits, train=tiny_splits.train.subset(range(8)))
+    history = fit(network, eight, TrainConfig.quick("glyphs", epochs=1, device="cpu"))
+    assert len(history.epochs) == 1
+    kernels = {name for name in before if name.endswith("weight")}
+    assert kernels - _changed(before, network) == {"gate.weight"}
+
+
+def test_the_loop_is_the_one_that_anybody_would_write(tiny_network, tiny_splits):
+    """Adam on the weighted sum of cross-entropies, on the same batches in the same order."""
+    config = _config(dropout=0.0, augment=False, weight_decay=1e-4)
+    trained, network = tiny_network(), tiny_network().train()
+    fit(trained, tiny_splits, config, progress=False)
+
+    network.set_dropout(0.0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3, weight_decay=1e-4, foreach=False)
+    generator = torch.Generator().manual_seed(config.seed)
+    for _ in range(config.epochs):
+        for images, labels in tiny_splits.train.batches(16, generator=generator):
+            loss = torch.zeros(())
+            for weight, row in zip((1.0, 0.8, 0.6), network(images).logits, strict=True):
+                loss = loss + weight * functional.cross_entropy(row[0], labels[:, 0])
+                loss = loss + weight * functional.cross_entropy(row[1], labels[:, 1])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    for mine, theirs in zip(trained.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-2, atol=1e-4)
+
+
+def test_the_seed_alone_decides_what_is_learned(tiny_network, tiny_splits):
+    def trained(seed: int) -> EarlyExitNetwork:
+        network = tiny_network("ag-hbn")
+        config = _config(seed=seed, dropout=0.5)
+        fit(network, tiny_splits, config, progress=False)
+        post_train(network, tiny_splits, config, progress=False)
+        return network
+
+    first = _weights(trained(1))
+    torch.rand(3)
+    assert _changed(first, trained(1)) == set()
+    assert _changed(first, trained(2)) == set(first)
+
+
+def test_training_leaves_the_global_generator_as_it_was(tiny_network, tiny_splits):
+    before = torch.get_rng_state()
+    network = tiny_network("ag-hbn")
+    fit(network, tiny_splits, _config(epochs=1), progress=False)
+    post_train(network, tiny_splits, _config(post_epochs=1), progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_no_epochs_change_nothing(tiny_network, tiny_splits):
+    network = tiny_network("ag-hbn")
+    before = _weights(network)
+    config = _config(epochs=0, post_epochs=0, schedule="one-cycle")
+    assert fit(network, tiny_splits, config, progress=False) == History()
+    assert post_train(network, tiny_splits, config, progress=False) == History()
+    assert _changed(before, network) == set()
+
+
+def test_mixed_precision_learns_too_and_scores_in_single(tiny_network, tiny_splits):
+    with pytest.MonkeyPatch.context() as patch:  # where the processor is slow at it, no warning
+        patch.setattr("hbnlab.training.device._check_bfloat16", lambda device: None)
+        network = tiny_network("ag-hbn")
+        config = _config(epochs=6, precision="bfloat16")
+        history = fit(network, tiny_splits, config, progress=False)
+        post_train(network, tiny_splits, config, progress=False)
+    assert history.epochs[-1].loss < 0.8 * history.epochs[0].loss
+    assert {tensor.dtype for tensor in network.state_dict().values()} == {torch.float32}
+
+
+# ---------------------------------------------------------------------- which images
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _WatchedSplit(TensorSplit):
+    """A split that notes how its images are asked for."""
+
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def batches(self, size, augment=False, generator=None, shuffle=None):
+        self.asked.append({"augment": augment, "shuffled": generator is not None})
+        return super().batches(size, augment, generator, shuffle)
+
+
+def _watched(split: Split) -> _WatchedSplit:
+    return _WatchedSplit(**vars(replace(split)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _SealedSplit(TensorSplit):
+    """A split that nobody may look at."""
+
+    def to(self, device):
+        raise AssertionError("test images were moved")
+
+    def batches(self, size, augment=False, generator=None, shuffle=None):
+        raise AssertionError("test images were read")
+
+
+@pytest.fixture
+def watched_splits(tiny_splits) -> Splits:
+    return replace(
+        tiny_splits,
+        train=_watched(tiny_splits.train),
+        val=_watched(tiny_splits.val),
+        test=_SealedSplit(**vars(replace(tiny_splits.test))),
+    )
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_only_training_images_are_shuffled_and_augmented(augment, tiny_network, watched_splits):
+    network, config = tiny_network("ag-hbn"), _config(augment=augment)
+    fit(network, watched_splits, config, progress=False)
+    post_train(network, watched_splits, config, progress=False)
+    assert watched_splits.train.asked == [{"augment": augment, "shuffled": True}] * 4
+    assert watched_splits.val.asked == [{"augment": False, "shuffled": False}] * 4
+
+
+def test_validation_images_never_reach_the_weights(tiny_network, tiny_splits):
+    other = replace(tiny_splits, val=tiny_splits.val.subset([0, 1]))
+    weights = []
+    for splits in (tiny_splits, other):
+        network = tiny_network("ag-hbn")
+        fit(network, splits, _config(dropout=0.5), progress=False)
+        post_train(network, splits, _config(dropout=0.5), progress=False)
+        weights.append(_weights(network))
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_network_for_other_classes_is_refused_before_any_image_is_read(watched_splits):
+    network = models.create("gran-hbn", FASHION_MNIST, width=0.05)
+    with pytest.raises(ValueError, match=r"built for \(6, 10\) classes .* colours has \(2, 5\)"):
+        fit(network, watched_splits, _config(), progress=False)
+    assert watched_splits.train.asked == []
+
+
+def test_images_of_another_size_are_refused_before_any_is_read(tiny_network, tiny_splits):
+    def cut(split: TensorSplit) -> TensorSplit:
+        return _watched(replace(split, images=split.images[:, :, :28, :28]))
+
+    parts = {part: cut(getattr(tiny_splits, part)) for part in ("train", "val", "test")}
+    splits = replace(tiny_splits, **parts)
+    with pytest.raises(ValueError, match=r"images of \(3, 32, 32\), colours has \(3, 28, 28\)"):
+        fit(tiny_network(), splits, _config(), progress=False)
+    assert splits.train.asked == []
+
+
+# ---------------------------------------------------------------------- history
+
+
+def _scores_by_hand(network: EarlyExitNetwork, split: Split) -> list[CellScore]:
+    (images, labels) = next(split.batches(len(split)))
+    scores = []
+    with torch.inference_mode():
+        outputs = network.eval()(images)
+    for exit_index, row in enumerate(outputs.logits):
+        for level, logits in enumerate(row):
+            if logits is None:
+                continue
+            wanted = labels[:, level]
+            ranks = (logits > logits.gather(1, wanted[:, None])).sum(dim=1)
+            scores.append(
+                CellScore(
+                    exit_index,
+                    level,
+                    float(functional.cross_entropy(logits, wanted)),
+                    float((ranks < 1).float().mean()),
+                    float((ranks < 5).float().mean()),
+                )
+            )
+    return scores
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_last_epoch_scores_the_network_as_it_is_left(name, tiny_network, tiny_splits):
+    network = tiny_network(name)
+    history = fit(network, tiny_splits, _config(), progress=False)
+    assert not network.training
+    by_hand = _scores_by_hand(network, tiny_splits.val)
+    for score, expected in zip(history.epochs[-1].cells["val"], by_hand, strict=True):
+        assert vars(score) == pytest.approx(vars(expected), rel=1e-4)
+
+
+def test_top_5_is_worth_its_name_with_more_than_five_classes(tiny_splits):
+    generator = torch.Generator().manual_seed(0)
+    noise = TensorSplit(
+        images=torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8, generator=generator),
+        labels=FASHION_MNIST.label_table(torch.arange(40) % 10),
+        hierarchy=FASHION_MNIST,
+        name="noise",
+        part="train",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+    )
+    parts = {part: replace(noise, part=part) for part in ("train", "val", "test")}
+    splits = Splits(**parts, hierarchy=FASHION_MNIST, name="noise")
+    network = models.create("gran-hbn", FASHION_MNIST, width=0.05)
+    history = fit(network, splits, _config(epochs=1), progress=False)
+    by_hand = _scores_by_hand(network, splits.val)
+    assert all(0 < score.top5 < 1 for score in by_hand if score.level_index == 1)
+    for score, expected in zip(history.epochs[0].cells["val"], by_hand, strict=True):
+        assert vars(score) == pytest.approx(vars(expected), rel=1e-4)
+
+
+def test_a_history_has_an_entry_an_epoch_with_a_score_a_head(tiny_network, tiny_splits):
+    config = _config(epochs=3)
+    history = fit(tiny_network("sem-hbn"), tiny_splits, config, progress=False)
+    assert [epoch.number for epoch in history.epochs] == [1, 2, 3]
+    assert history.cell_indices == ((0, 0), (1, 0), (2, 1))
+    for epoch in history.epochs:
+        assert epoch.phase == "train"
+        assert epoch.learning_rate == config.learning_rate
+        assert epoch.seconds > 0
+        assert [len(epoch.cells[split]) for split in ("train", "val")] == [3, 3]
+        assert epoch.specificity == (0.0, 0.0, 1.0)
+        top1 = [score.top1 for score in epoch.cells["val"]]
+        assert epoch.accuracy == pytest.approx(top1)
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_images(tiny_network, tiny_splits):
+    steps: list[Step] = []
+    config = _config(epochs=1, batch_size=20)
+    history = fit(tiny_network(), tiny_splits, config, steps.append, progress=False)
+    expected = sum(n * step.loss for n, step in zip((20, 20, 2), steps, strict=True)) / 42
+    assert history.epochs[0].loss == pytest.approx(expected)
+    cells = history.epochs[0].cells["train"]
+    weights = [1.0, 1.0, 0.8, 0.8, 0.6, 0.6]
+    joint = sum(weight * cell.loss for weight, cell in zip(weights, cells, strict=True))
+    assert joint == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("tolerance", [-0.3, 0.0, 0.4, 1.0])
+def test_specificity_and_accuracy_follow_the_tolerance(tolerance, tiny_network, tiny_splits):
+    network = tiny_network()
+    config = _config(epochs=1, fine_tolerance=tolerance)
+    history = fit(network, tiny_splits, config, progress=False)
+    images, labels = next(tiny_splits.val.batches(100))
+    with torch.inference_mode():
+        outputs = network(images)
+    for exit_index, (coarse, fine) in enumerate(outputs.logits):
+        fine_wins = entropy(fine) - tolerance < entropy(coarse)
+        right = torch.where(
+            fine_wins, fine.argmax(1) == labels[:, 1], coarse.argmax(1) == labels[:, 0]
+        )
+        assert history.epochs[0].specificity[exit_index] == pytest.approx(
+            float(fine_wins.float().mean())
+        )
+        assert history.epochs[0].accuracy[exit_index] == pytest.approx(float(right.float().mean()))
+
+
+def test_in_post_training_the_gate_sets_the_specificity_of_all_exits(tiny_network, tiny_splits):
+    network = tiny_network("ag-hbn")
+    history = post_train(network, tiny_splits, _config(post_learning_rate=0.1), progress=False)
+    images, _ = next(tiny_splits.val.batches(100))
+    with torch.inference_mode():
+        gate = network(images).gate
+    share = float((gate[:, 1] > gate[:, 0]).float().mean())
+    assert history.epochs[-1].specificity == pytest.approx((share,) * 3)
+
+
+def test_an_exit_without_a_finest_head_is_never_specific(tiny_network, tiny_splits):
+    grid = ((True, False), (True, True), (False, True))
+    history = fit(tiny_network(heads=grid), tiny_splits, _config(epochs=1), progress=False)
+    assert history.epochs[0].specificity[0] == 0.0
+    assert history.epochs[0].specificity[2] == 1.0
+
+
+# ---------------------------------------------------------------------- watching and stopping
+
+
+def test_on_step_is_told_every_step_in_order(tiny_network, tiny_splits):
+    seen: list[tuple[int, int, int]] = []
+
+    def watch(step: Step) -> None:
+        assert (step.phase, step.epochs, step.steps) == ("train", 2, 3)
+        assert math.isfinite(step.loss)
+        seen.append((step.epoch, step.number, len(step.history.epochs)))
+
+    fit(tiny_network(), tiny_splits, _config(), watch, progress=False)
+    assert seen == [(1, 1, 0), (1, 2, 0), (1, 3, 0), (2, 1, 1), (2, 2, 1), (2, 3, 1)]
+
+
+def test_stopping_keeps_what_was_learned(tiny_network, tiny_splits):
+    network, after_step = tiny_network(), {}
+
+    def stop(step: Step) -> bool:
+        after_step.update(_weights(network))
+        return (step.epoch, step.number) == (2, 1)
+
+    history = fit(network, tiny_splits, _config(epochs=5), stop, progress=False)
+    assert [epoch.number for epoch in history.epochs] == [1, 2]
+    assert _changed(after_step, network) == set()
+    assert _changed(_weights(tiny_network()), network)
+    assert not network.training
+
+
+def test_a_bar_is_shown_unless_it_is_unwanted(tiny_network, tiny_splits, capsys):
+    fit(tiny_network(), tiny_splits, _config(epochs=1), progress=False)
+    assert capsys.readouterr().err == ""
+    fit(tiny_network(), tiny_splits, _config(epochs=1))
+    shown = capsys.readouterr().err
+    assert "gran-hbn train: 100%" in shown
+    assert "3/3" in shown
+
+
+# ---------------------------------------------------------------------- losses that are not finite
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(tiny_network, tiny_splits):
+    network, after_step = tiny_network(), {}
+    config = _config(learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"the loss is .* in step 2 of epoch 1") as caught:
+        fit(
+            network,
+            tiny_splits,
+            config,
+            lambda _: after_step.update(_weights(network)),
+            progress=False,
+        )
+    assert "update was not made; lower the learning rate, now 1e+30" in str(caught.value)
+    assert _changed(after_step, network) == set()
+    assert not network.training
+
+
+def test_weights_spoiled_by_the_last_update_are_not_saved(tiny_network, tiny_splits, tmp_path):
+    config = _config(learning_rate=1e30, batch_size=100)
+    with pytest.raises(FloatingPointError, match=r"validation loss is .* after epoch 1; lower"):
+        fit(tiny_network(), tiny_splits, config, checkpoint=tmp_path / "c", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- post-training
+
+
+@pytest.mark.parametrize("with_dropout", [True, False])
+def test_post_training_changes_the_gate_and_nothing_else(with_dropout, tiny_network, tiny_splits):
+    network = tiny_network("ag-hbn")
+    fit(network, tiny_splits, _config(), progress=False)
+    before = _weights(network)
+    config = _config(post_learning_rate=1e-2, gate_targets_with_dropout=with_dropout)
+    history = post_train(network, tiny_splits, config, progress=False)
+    assert _changed(before, network) == _gate_weights(network)
+    assert [epoch.phase for epoch in history.epochs] == ["post-train"] * 2
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert not network.training
+
+
+def test_joint_training_leaves_the_gate_alone(tiny_network, tiny_splits):
+    network = tiny_network("ag-hbn")
+    before = _weights(network)
+    fit(network, tiny_splits, _config(epochs=1), progress=False)
+    assert _changed(before, network) == before.keys() - _gate_weights(network)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_post_training_lowers_its_loss(tiny_network, tiny_splits):
+    network = tiny_network("ag-hbn")
+    fit(network, tiny_splits, _config(epochs=1), progress=False)
+    config = _config(post_epochs=8, post_learning_rate=1e-2, dropout=0.0, augment=False)
+    losses = [e.loss for e in post_train(network, tiny_splits, config, progress=False).epochs]
+    assert losses[-1] < losses[0]
+
+
+def test_targets_come_with_dropout_or_without_as_the_configuration_says(tiny_network, tiny_splits):
+    """Without, nothing is random but the order, so a batch of all images always gives one loss."""
+    losses: dict[bool, set[float]] = {}
+    for with_dropout in (True, False):
+        config = _config(
+            batch_size=100,
+            dropout=0.5,
+            augment=False,
+            post_epochs=3,
+            post_learning_rate=1e-12,
+            gate_targets_with_dropout=with_dropout,
+        )
+        history = post_train(tiny_network("ag-hbn"), tiny_splits, config, progress=False)
+        losses[with_dropout] = {round(epoch.loss, 4) for epoch in history.epochs}
+    assert len(losses[False]) == 1
+    assert len(losses[True]) == 3
+
+
+def test_post_training_adds_to_the_history_given(tiny_network, tiny_splits):
+    network, config = tiny_network("ag-hbn"), _config(epochs=1, post_epochs=1)
+    history = fit(network, tiny_splits, config, progress=False)
+    assert post_train(network, tiny_splits, config, history=history, progress=False) is history
+    assert [(epoch.phase, epoch.number) for epoch in history.epochs] == [
+        ("train", 1),
+        ("post-train", 1),
+    ]
+
+
+def test_post_training_needs_a_gate_and_the_heads_that_set_its_targets(tiny_network, tiny_splits):
+    with pytest.raises(ValueError, match="needs a network with a gate, gran-hbn has none"):
+        post_train(tiny_network("gran-hbn"), tiny_splits, _config())
+    bare = tiny_network("ag-hbn", heads=((True, True), (True, False), (False, True)))
+    with pytest.raises(ValueError, match=r"one is missing at exit \[2, 3\]"):
+        post_train(bare, tiny_splits, _config())
+
+
+# ---------------------------------------------------------------------- configuration
+
+
+def test_the_readme_preset_has_the_defaults_of_the_studys_command_line():
+    config = TrainConfig.readme()
+    assert (config.batch_size, config.learning_rate) == (256, 1e-3)
+    assert (config.weight_decay, config.epochs) == (1e-4, 2)
+    assert config == TrainConfig()
+    assert TrainConfig.readme(epochs=5) == TrainConfig(epochs=5)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_paper_preset_has_the_numbers_of_table_1(name):
+    config = TrainConfig.paper(name)
+    assert (config.learning_rate, config.weight_decay) == (1.5e-4, 5e-4)
+    assert (config.batch_size, config.dropout, config.schedule) == (64, 0.5, "constant")
+    assert config.branch_weights == (1.0, 0.8, 0.6)
+    assert config.level_weights is None
+    assert (config.fine_weight, config.gate_weight) == (1.02, 5.0)
+    assert config.gate_targets_with_dropout
+    assert config.epochs == (100 if name == "ag-hbn" else 120)
+    if name == "ag-hbn":
+        assert (config.post_epochs, config.post_learning_rate) == (20, 1e-5)
+
+
+def test_what_the_published_code_does_beside_the_paper_is_an_option():
+    changed = {}
+    for name in models.NAMES:
+        paper, code = TrainConfig.paper(name), TrainConfig.paper(name, published_code=True)
+        pairs = zip(vars(paper).items(), vars(code).values(), strict=True)
+        if differing := {key: new for (key, old), new in pairs if new != old}:
+            changed[name] = differing
+    assert changed == {
+        "gran-hbn": {"level_weights": (0.75, 1.5)},
+        "sem-hbn": {"branch_weights": (1.0, 1.0, 0.8)},
+    }
+
+
+def test_the_paper_preset_of_an_unknown_network_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"one of \['alexnet', .*'ag-hbn'\], got 'resnet'"):
+        TrainConfig.paper("resnet")
+
+
+@pytest.mark.parametrize("dataset", ["glyphs", "fashion_mnist", "cifar100"])
+def test_the_quick_preset_can_be_changed(dataset):
+    config = TrainConfig.quick(dataset, epochs=3, seed=5)
+    assert (config.epochs, config.seed) == (3, 5)
+    assert config == TrainConfig.quick(dataset).change(epochs=3, seed=5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": -1}, "epochs must be a whole number from 0 up, got -1"),
+        ({"post_epochs": -2}, "post_epochs must be a whole number from 0 up, got -2"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1 up, got 0"),
+        ({"seed": -1}, "seed must be a whole number from 0 up, got -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be finite and above 0, got 0.0"),
+        ({"learning_rate": math.nan}, "learning_rate must be finite and above 0, got nan"),
+        ({"post_learning_rate": math.inf}, "post_learning_rate must be finite and above 0"),
+        ({"weight_decay": -1e-4}, "weight_decay must be finite and at least 0, got -0.0001"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"dropout": math.nan}, r"dropout must be in \[0, 1\), got nan"),
+        ({"fine_weight": 0.0}, "fine_weight must be finite and above 0, got 0.0"),
+        ({"gate_weight": -5.0}, "gate_weight must be finite and above 0, got -5.0"),
+        ({"fine_tolerance": math.inf}, "fine_tolerance must be finite, got inf"),
+        ({"branch_weights": (1.0, -0.8)}, "weights must be finite and not negative, got -0.8"),
+        ({"level_weights": (1.0, math.nan)}, "weights must be finite and not negative, got nan"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_with_its_rule_and_value(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**changes)
+    with pytest.raises(ValueError, match=message):
+        TrainConfig().change(**changes)
+
+
+def test_a_setting_that_is_not_there_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"one of \['augment', .*'weight_decay'\], got \['lr'\]"):
+        TrainConfig().change(lr=1e-3)
+
+
+def test_too_few_branch_weights_are_refused_before_any_update(tiny_network, tiny_splits):
+    network = tiny_network()
+    before = _weights(network)
+    with pytest.raises(ValueError, match=r"3 exits need 3 branch weights, got \(1\.0,\)"):
+        fit(network, tiny_splits, _config(branch_weights=(1.0,)), progress=False)
+    assert _changed(before, network) == set()
+
+
+# ---------------------------------------------------------------------- schedule
+
+
+def test_one_cycle_rises_for_a_tenth_and_falls_to_nothing():
+    shares = torch.linspace(0, 1, 1001)[1:-1].tolist()
+    factors = [schedule_factor("one-cycle", share) for share in shares]
+    peak = factors.index(max(factors))
+    assert shares[peak] == pytest.approx(0.1, abs=2e-3)
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert min(factors) > 0
+    assert max(factors) <= 1
+    assert factors[-1] < 1e-4
+    assert {schedule_factor("constant", share) for share in shares} == {1.0}
+
+
+def _rates(network: EarlyExitNetwork, splits: Splits, config: TrainConfig) -> list[float]:
+    return [e.learning_rate for e in fit(network, splits, config, progress=False).epochs]
+
+
+def test_the_schedule_ends_with_the_run_and_no_step_is_wasted(tiny_network, tiny_splits):
+    config = _config(schedule="one-cycle", learning_rate=1e-3, batch_size=100)
+    rates = _rates(tiny_network(), tiny_splits, config.change(epochs=10))
+    assert rates[0] == pytest.approx(0.5e-3)
+    assert all(earlier > later > 0 for earlier, later in itertools.pairwise(rates[1:]))
+    assert _rates(tiny_network(), tiny_splits, config.change(epochs=1))[0] > 0.5e-3
+
+
+# ---------------------------------------------------------------------- device
+
+
+def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
+    for available, expected in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
+        assert choose_device("auto").type == expected
+
+
+@pytest.mark.parametrize(("name", "count"), [("cuda", 0), ("cuda:2", 2)])
+def test_a_device_that_is_not_there_is_refused(name, count, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(ValueError, match=f"'{name}' was asked for, but torch finds {count} CUDA"):
+        choose_device(name)
+
+
+def test_a_device_that_torch_does_not_know_is_refused():
+    with pytest.raises(ValueError, match=r"must be 'auto', 'cpu', 'cuda' or 'cuda:N', got 'gpu0'"):
+        choose_device("gpu0")
+
+
+@pytest.fixture
+def supports_bfloat16(monkeypatch) -> Callable[[bool], None]:
+    """Pretend that the processor can or cannot compute with bfloat16."""
+
+    def pretend(answer: bool) -> None:
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: answer)
+
+    return pretend
+
+
+def test_mixed_precision_on_a_processor_that_lacks_it_is_warned_about(supports_bfloat16):
+    config = _config(precision="bfloat16")
+    supports_bfloat16(False)
+    with pytest.warns(UserWarning, match="no bfloat16 arithmetic: .* many times slower"):
+        assert Hardware.choose(config).dtype == torch.bfloat16
+    if torch.backends.mkldnn.is_available():
+        supports_bfloat16(True)
+        assert Hardware.choose(config).dtype == torch.bfloat16
+
+
+def test_on_a_processor_the_precision_is_single_unless_asked_otherwise():
+    assert Hardware.choose(_config()).dtype == torch.float32
+    assert Hardware.choose(_config(precision="float32")).dtype == torch.float32
