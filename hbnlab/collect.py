@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hbnlab.costs import branch_macs, stage_macs
 from hbnlab.data.split import Split
-from hbnlab.models.network import EarlyExitNetwork
+from hbnlab.models.network import EarlyExitNetwork, check_finite
 from hbnlab.progress import progress_bar
 from hbnlab.records import ExitRecords
 
@@ -115,18 +115,12 @@ def _from_pair(
 ) -> tuple[Tensor, str, Iterable[Tensor]]:
     images, labels = pair
     network.check_images(images)
-    if not images.is_floating_point():
-        raise ValueError(
-            f"images must be normalised floats, as a split's batches give them, got {images.dtype}"
-        )
     if len(images) == 0 or len(images) != len(labels):
         raise ValueError(
             "records need images and as many labels, at least one, got "
             f"{len(images)} images and {len(labels)} labels"
         )
-    broken = (~images.isfinite()).flatten(1).any(dim=1).nonzero().flatten()
-    if len(broken):
-        raise ValueError(f"images must be finite, got NaN or infinity in image {int(broken[0])}")
+    check_finite(images)
     if labels.ndim == 1:
         labels = network.hierarchy.label_table(labels)
     digest = hashlib.sha256(images.cpu().contiguous().numpy().data).hexdigest()[:12]

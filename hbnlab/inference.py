@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from hbnlab.data.split import Split
-from hbnlab.models.network import EarlyExitNetwork
+from hbnlab.models.network import EarlyExitNetwork, check_finite
 from hbnlab.policies import ExitView, Policy
 from hbnlab.progress import progress_bar
 from hbnlab.records import Decisions
@@ -103,16 +103,9 @@ def _chunks(network: EarlyExitNetwork, images: Tensor | Split, size: int) -> Ite
             )
         return (batch for batch, _ in images.batches(size, shuffle=False))
     network.check_images(images)
-    if not images.is_floating_point():
-        raise ValueError(
-            f"images must be normalised floats, as a split's batches give them, got {images.dtype}"
-        )
     if len(images) == 0:
         return []
-    # NaN and infinity stay in a sum, which is far cheaper than to ask every pixel.
-    broken = (~images.sum(dim=(1, 2, 3)).isfinite()).nonzero().flatten()
-    if len(broken):
-        raise ValueError(f"images must be finite, got NaN or infinity in image {int(broken[0])}")
+    check_finite(images)
     return images.split(size)
 
 

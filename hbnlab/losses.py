@@ -9,13 +9,14 @@ from torch.nn import functional
 
 from hbnlab.entropy import entropy
 from hbnlab.models.network import ExitOutputs
+from hbnlab.types import Number
 
 
 def joint_loss(
     outputs: ExitOutputs,
     labels: Int[Tensor, "batch level"],
-    branch_weights: Sequence[float],
-    level_weights: Sequence[float] | None = None,
+    branch_weights: Sequence[Number],
+    level_weights: Sequence[Number] | None = None,
 ) -> Float[Tensor, ""]:
     """Sum of the cross-entropies of all heads, weighted by branch and, where given, by level.
 
@@ -56,7 +57,7 @@ def joint_loss(
 def semantic_targets(
     fine_correct: Bool[Tensor, "batch exit"],
     coarse_correct: Bool[Tensor, "batch exit"],
-    fine_weight: float = 1.02,
+    fine_weight: Number = 1.02,
 ) -> Int[Tensor, " batch"]:
     """What the gate should say: 1 = fine where the fine heads are right about as often.
 
@@ -73,8 +74,8 @@ def semantic_targets(
 def semantic_loss(
     outputs: ExitOutputs,
     targets: Int[Tensor, " batch"],
-    fine_weight: float = 1.02,
-    gate_weight: float = 5.0,
+    fine_weight: Number = 1.02,
+    gate_weight: Number = 5.0,
 ) -> Float[Tensor, ""]:
     """Loss of the gate: gate_weight x cross-entropy against the targets, plus granular entropy.
 
@@ -100,7 +101,7 @@ def semantic_loss(
     return gate_weight * cross_entropy + granular_entropy(outputs, fine_weight)
 
 
-def granular_entropy(outputs: ExitOutputs, fine_weight: float = 1.02) -> Float[Tensor, ""]:
+def granular_entropy(outputs: ExitOutputs, fine_weight: Number = 1.02) -> Float[Tensor, ""]:
     """H_gran: fine_weight x mean fine entropy + mean coarse entropy, in nats.
 
     Means are over images and exits; coarse is the coarsest level and fine the finest.

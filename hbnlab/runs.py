@@ -25,7 +25,7 @@ from hbnlab.metrics import cell_table, evaluate
 from hbnlab.models import EarlyExitNetwork
 from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGate, fit_thresholds
 from hbnlab.records import ExitRecords
-from hbnlab.storage import write_json
+from hbnlab.storage import atomic_path, write_json
 from hbnlab.training import TrainConfig, fit, post_train
 from hbnlab.training.loop import OnStep
 
@@ -140,6 +140,20 @@ def report_policies(val: ExitRecords) -> dict[str, Policy]:
     if val.has_gate:
         policies["semantic gate"] = fit_thresholds(SemanticGate(zeros), val, shares)
     return policies
+
+
+def draw_demo(out: Path, tested: Tested, history: History) -> None:
+    """Draw exits and rules into exits.png, and the training into training.png."""
+    # Loading matplotlib takes seconds, which those who draw nothing need not wait for.
+    from hbnlab import plots
+
+    figures = {
+        "exits.png": plots.exits_and_rules(tested.records, list(tested.policies.values())),
+        "training.png": plots.training_curves(history, tested.records.hierarchy),
+    }
+    for name, axes in figures.items():
+        with atomic_path(out / name) as partial:
+            partial.write_bytes(plots.to_html(axes, dpi=130).png)
 
 
 def load_run(out: str | Path) -> tuple[EarlyExitNetwork, DataChoice, History]:

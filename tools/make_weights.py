@@ -21,7 +21,7 @@ from hbnlab.training import TrainConfig, fit, post_train
 
 WIDTH = 0.25
 LONGER = {
-    "glyphs": {"epochs": 12, "post_epochs": 2},
+    "glyphs": {"epochs": 12, "post_epochs": 2, "dropout": 0.1},
     "fashion_mnist": {"epochs": 8, "post_epochs": 2, "dropout": 0.3},
 }
 MAX_BYTES = 2_000_000

@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_train(commands)
     _add_test(commands)
+    _add_reproduce(commands)
+    _add_bench(commands)
+    _add_lab(commands)
     return top
 
 
@@ -110,6 +113,60 @@ def _add_test(commands: Any) -> None:
     )
     _data_options(test, default=None)
     test.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def _add_reproduce(commands: Any) -> None:
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="write all figures and tables of the study for a data set, with a report",
+        description="Load or train the networks of the study, test them, and write a folder with "
+        "figures, numbers and a report. Started again, it goes on from what is there.",
+    )
+    reproduce.set_defaults(run=run.reproduce)
+    reproduce.add_argument("--out", type=Path, help="folder to write (default: results/DATASET)")
+    _data_options(reproduce, default="glyphs")
+    reproduce.add_argument(
+        "--weights",
+        choices=("bundled", "train"),
+        help="(default: bundled where there are some and no training is asked for)",
+    )
+    reproduce.add_argument("--models", nargs="+", choices=models.NAMES, default=models.NAMES)
+    reproduce.add_argument(
+        "--paper-protocol",
+        action="store_true",
+        help="test as the study's code does: decisions of whole batches, augmented test images",
+    )
+    reproduce.add_argument("--seeds", type=int, help="train so many times, report intervals")
+    reproduce.add_argument(
+        "--preset", choices=("quick", "readme", "paper"), help="to train with (default: quick)"
+    )
+    reproduce.add_argument("--width", type=float, help="factor on channels, when training")
+    reproduce.add_argument("--num-epochs", dest="epochs", type=int, help="when training")
+    reproduce.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="measure what leaving early saves here, beside the most it could",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    bench.set_defaults(run=run.bench)
+    bench.add_argument("--out", default="runs/bench/bench.json", type=Path, help="file to write")
+    bench.add_argument("--width", default=1.0, type=float, help="factor on channels")
+    bench.add_argument("--images", default=2048, type=int, help="more make figures steadier")
+    bench.add_argument("--batch-size", type=int, help="64 on a processor, else 512")
+    bench.add_argument("--rounds", default=5, type=int, help="measurements of everything")
+    bench.add_argument("--threads", default=1, type=int, help="of the processor")
+    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def _add_lab(commands: Any) -> None:
+    lab = commands.add_parser("lab", help="open JupyterLab in a folder of notebooks")
+    lab.set_defaults(run=run.lab)
+    lab.add_argument(
+        "folder", nargs="?", default="notebooks", type=Path, help="(default: notebooks)"
+    )
 
 
 def _data_options(command: argparse.ArgumentParser, default: str | None) -> None:

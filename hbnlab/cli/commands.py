@@ -1,9 +1,11 @@
 """What each command of ``hbnlab`` does with its arguments."""
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
-from hbnlab import models, runs
+from hbnlab import models, report, runs
 from hbnlab.cli import tables
 from hbnlab.storage import write_json
 from hbnlab.training import TrainConfig
@@ -77,6 +79,54 @@ def test(chosen: argparse.Namespace) -> int:
     print(tables.report(tested.report))
     print(f"\nwritten to {chosen.out / 'test.json'}")
     return 0
+
+
+def reproduce(chosen: argparse.Namespace) -> int:
+    """Write the study's figures and tables for a data set."""
+    training = ("seeds", "preset", "width", "epochs")
+    asked = any(getattr(chosen, name) is not None for name in training)
+    bundled = chosen.dataset in models.bundled_names() and not asked
+    seeds = 1 if chosen.seeds is None else chosen.seeds
+    plan = report.Plan(
+        choice=data_choice(chosen, chosen.dataset),
+        out=chosen.out or Path("results") / chosen.dataset,
+        names=chosen.models,
+        weights=chosen.weights or ("bundled" if bundled else "train"),
+        seeds=range(seeds),
+        paper_protocol=chosen.paper_protocol,
+        preset=chosen.preset or "quick",
+        width=chosen.width,
+        device=chosen.device,
+        settings={} if chosen.epochs is None else {"epochs": chosen.epochs},
+    )
+    print(f"written to {report.reproduce(plan)}")
+    return 0
+
+
+def bench(chosen: argparse.Namespace) -> int:
+    """Measure, print, write."""
+    from hbnlab.bench import format_bench, run_bench
+
+    result = run_bench(
+        width=chosen.width,
+        num_images=chosen.images,
+        batch_size=chosen.batch_size,
+        rounds=chosen.rounds,
+        threads=chosen.threads,
+        device=chosen.device,
+        progress=True,
+    )
+    write_json(chosen.out, result)
+    print(format_bench(result))
+    print(f"written to {chosen.out}")
+    return 0
+
+
+def lab(chosen: argparse.Namespace) -> int:
+    """Open JupyterLab and wait until it ends."""
+    if not chosen.folder.is_dir():
+        raise FileNotFoundError(f"a folder of notebooks is expected at {chosen.folder}, found none")
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(chosen.folder)])
 
 
 def data_choice(chosen: argparse.Namespace, name: str) -> runs.DataChoice:

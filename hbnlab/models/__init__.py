@@ -10,6 +10,7 @@ from hbnlab.models import alexnet
 from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.models.original import load_original
 from hbnlab.models.weights import bundled_names, load_weights, save_weights
+from hbnlab.types import Number
 
 __all__ = [
     "NAMES",
@@ -28,9 +29,9 @@ NAMES = alexnet.NAMES
 def create(
     name: str,
     hierarchy: Hierarchy | None = None,
-    width: float | None = None,
+    width: Number | None = None,
     heads: Sequence[Sequence[bool]] | None = None,
-    dropout: float = 0.5,
+    dropout: Number = 0.5,
     seed: int = 0,
     weights: str | Path | None = None,
 ) -> EarlyExitNetwork:

@@ -12,6 +12,7 @@ from torch import nn
 
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.models.network import EarlyExitNetwork, Grid, check_dropout
+from hbnlab.types import Number
 
 NAMES = ("alexnet", "b-alexnet", "sem-hbn", "gran-hbn", "ag-hbn")
 IMAGE_SHAPE = (3, 32, 32)
@@ -21,9 +22,9 @@ def build(
     name: str,
     hierarchy: Hierarchy,
     *,
-    width: float = 1.0,
+    width: Number = 1.0,
     heads: Sequence[Sequence[bool]] | None = None,
-    dropout: float = 0.5,
+    dropout: Number = 0.5,
 ) -> EarlyExitNetwork:
     """Put one of the five together.
 
@@ -49,7 +50,7 @@ def build(
     """
     if not 0 < width < math.inf:
         raise ValueError(f"width must be above 0 and finite, got {width}")
-    check_dropout(dropout)
+    width, dropout = float(width), check_dropout(dropout)
     stages, hidden = _stages(width), _scale(2048, width)
     branches = [_branch_1(width, dropout), _branch_2(width, dropout), _branch_3(width, dropout)]
     if name == "alexnet":

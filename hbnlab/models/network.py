@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hbnlab.hierarchy import Hierarchy
+from hbnlab.types import Number
 
 Grid = tuple[tuple[bool, ...], ...]
 
@@ -82,7 +83,7 @@ class EarlyExitNetwork(nn.Module):
         gated: bool = False,
         image_shape: tuple[int, int, int] = (3, 32, 32),
         name: str = "custom",
-        width: float = 1.0,
+        width: Number = 1.0,
     ) -> None:
         super().__init__()
         if not len(stages) == len(branches) == len(features) >= 1:
@@ -158,7 +159,7 @@ class EarlyExitNetwork(nn.Module):
             got = "x".join(map(str, images.shape[1:]))
             raise ValueError(f"{self.name} takes images of {wanted}, got {got}")
 
-    def set_dropout(self, probability: float) -> None:
+    def set_dropout(self, probability: Number) -> None:
         """Set the probability of every dropout layer."""
         for module in self.modules():
             if isinstance(module, nn.Dropout):
@@ -176,6 +177,14 @@ class EarlyExitNetwork(nn.Module):
         }
 
 
+def check_finite(images: Tensor) -> None:
+    """Refuse images (sample, channel, height, width) with NaN or infinity, naming the first."""
+    # Both stay in a sum, which is far cheaper than to ask every pixel.
+    broken = (~images.sum(dim=(1, 2, 3)).isfinite()).nonzero().flatten()
+    if len(broken):
+        raise ValueError(f"images must be finite, got NaN or infinity in image {int(broken[0])}")
+
+
 def check_grid(heads: Sequence[Sequence[bool]], num_exits: int, hierarchy: Hierarchy) -> Grid:
     """Validate a grid of heads against the number of exits and the levels of a tree."""
     grid = tuple(tuple(bool(cell) for cell in row) for row in heads)
@@ -191,11 +200,11 @@ def check_grid(heads: Sequence[Sequence[bool]], num_exits: int, hierarchy: Hiera
     return grid
 
 
-def check_dropout(probability: float) -> float:
+def check_dropout(probability: Number) -> float:
     """Validate a dropout probability."""
     if not 0.0 <= probability < 1.0:
         raise ValueError(f"dropout must be in [0, 1), got {probability}")
-    return probability
+    return float(probability)
 
 
 def _heads_of(size: int, row: Iterable[bool], hierarchy: Hierarchy) -> nn.ModuleDict:

@@ -16,6 +16,7 @@ from torch import Tensor
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.models.network import EarlyExitNetwork
 from hbnlab.storage import load_tensors, save_tensors
+from hbnlab.types import Number
 
 BUNDLED = Path(__file__).parent / "bundled"
 PREFIX = "network."
@@ -47,7 +48,7 @@ class StoredWeights:
         *,
         name: str | None = None,
         hierarchy: Hierarchy | None = None,
-        width: float | None = None,
+        width: Number | None = None,
         heads: Sequence[Sequence[bool]] | None = None,
     ) -> None:
         """Refuse to stand in for another network, naming every field that differs.

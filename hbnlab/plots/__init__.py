@@ -1,7 +1,8 @@
 """One figure a function: data first, ``ax`` or ``axes`` last, the Axes returned, words with each.
 
 ``describe`` says in one line what a figure shows, with its numbers; ``to_html`` gives a picture
-that carries those words as alternative text. No figure function saves, shows or changes settings.
+that carries those words as alternative text, ``to_files`` the content of an SVG and a PNG file. No
+figure function saves, shows or changes settings.
 """
 
 from hbnlab.plots.alt import HtmlFigure, describe, figure_of, to_html
@@ -9,6 +10,7 @@ from hbnlab.plots.costs import accuracy_against_flops, exits_and_rules
 from hbnlab.plots.curves import post_training_curve, training_curves
 from hbnlab.plots.diagram import network_diagram
 from hbnlab.plots.examples import example
+from hbnlab.plots.files import FigureFiles, to_files
 from hbnlab.plots.frontiers import frontier
 from hbnlab.plots.heads import confusion_matrix, reliability_diagrams
 from hbnlab.plots.sheets import class_sheet, leaving_sheet
@@ -18,6 +20,7 @@ from hbnlab.plots.trees import hierarchy_tree
 from hbnlab.plots.uncertainty import entropies, entropy_densities
 
 __all__ = [
+    "FigureFiles",
     "HtmlFigure",
     "accuracy_against_flops",
     "accuracy_against_specificity",
@@ -37,6 +40,7 @@ __all__ = [
     "operating_regions",
     "post_training_curve",
     "reliability_diagrams",
+    "to_files",
     "to_html",
     "training_curves",
 ]

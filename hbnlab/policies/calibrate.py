@@ -10,9 +10,10 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from hbnlab.policies.fine_tolerance import FineTolerance
-from hbnlab.policies.thresholds import Number, ThresholdPolicy
+from hbnlab.policies.thresholds import ThresholdPolicy
 from hbnlab.policies.view import ExitView
 from hbnlab.records import ExitRecords
+from hbnlab.types import Number
 
 _STEPS = 50
 _P = TypeVar("_P", bound=ThresholdPolicy)

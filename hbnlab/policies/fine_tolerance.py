@@ -8,8 +8,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies.thresholds import Number, ThresholdPolicy
+from hbnlab.policies.thresholds import ThresholdPolicy
 from hbnlab.policies.view import ExitView
+from hbnlab.types import Number
 
 _RULES = ("algorithm-1", "published-code")
 

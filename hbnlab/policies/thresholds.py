@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.policies.base import Policy
-
-Number = float | int
+from hbnlab.types import Number
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The figures of a report: which there are, what each is for, and drawing them one after another."""
+"""The figures of a report: which there are, what each is for, and how they are drawn."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace

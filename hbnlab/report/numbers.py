@@ -48,6 +48,7 @@ KEYS = {
     "networks": "by name, one entry a seed",
     "across_seeds": "the same entries over all seeds: mean, low and high (95 % by Student's t) "
     "where they differ; null for one seed",
+    "saw_augmented": "whether the training images were augmented; null where that is not known",
     "exits": "all images leave at this exit; shares lie in [0, 1], exits count from 1",
     "rules": "images leave early, one by one, with thresholds fitted on validation images",
     "sweep": "all images leave at this exit, at each fine tolerance",
@@ -78,19 +79,20 @@ def network_numbers(observed: Observed, protocol: Protocol) -> dict[str, Any]:
         "width": observed.width,
         "parameters": observed.parameters,
         "size_mb": observed.size_mb,
+        "saw_augmented": observed.saw_augmented,
         "fingerprint": test.fingerprint,
     }
     numbers["exits"] = list(_exit_rows(test, protocol))
-    if has_two_heads(test):
-        if not test.has_gate:
-            numbers["sweep"] = list(_sweep_rows(test, protocol))
+    by_tolerance = has_two_heads(test) and not test.has_gate
+    if by_tolerance:
+        numbers["sweep"] = list(_sweep_rows(test, protocol))
         numbers["regions"] = list(_region_rows(test))
         numbers["overlap"] = list(_overlap_rows(test))
+    if by_tolerance and not protocol.is_published:
+        numbers["curves"] = list(_curve_rows(test))
     if not protocol.is_published:
         numbers["rules"] = list(_rule_rows(observed))
         numbers["calibration"] = list(_calibration_rows(observed))
-        if has_two_heads(test):
-            numbers["curves"] = list(_curve_rows(test))
     return plain(numbers)
 
 
@@ -137,8 +139,10 @@ def _rule_rows(observed: Observed) -> Iterator[dict[str, Any]]:
     """Leaving early, with what was fitted on validation records, on the test records."""
     if observed.test.num_exits == 1:
         return
-    for rule, policy in report_policies(observed.val).items():
-        row: dict[str, Any] = {"rule": rule}
+    for name, policy in report_policies(observed.val).items():
+        if observed.test.has_gate and not policy.needs_gate:
+            continue  # the gate replaces the tolerance
+        row: dict[str, Any] = {"name": name}
         row |= {key: value for key, value in policy.settings().items() if value is not None}
         decisions = policy.decide(observed.test)
         shares = evaluate(decisions, observed.test).shares

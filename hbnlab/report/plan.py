@@ -113,8 +113,12 @@ class Plan:
     def command(self) -> str:
         """The command line that makes the same report."""
         words = ["hbnlab reproduce", f"--dataset {self.choice.name}"]
+        words += ["--root FOLDER"] if self.choice.root is not None else []
+        words += [f"--{name.replace('_', '-')}" for name in self.choice.options]
         if self.weights == "train":
             words.append(f"--weights train --preset {self.preset} --seeds {len(self.seeds)}")
+            words += [f"--width {self.width:g}"] if self.width is not None else []
+            words += [f"--num-epochs {n}" for key, n in self.settings.items() if key == "epochs"]
         if tuple(self.names) != tuple(NAMES):
             words.append(f"--models {' '.join(self.names)}")
         if self.paper_protocol:

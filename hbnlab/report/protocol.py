@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hbnlab.policies import EntropyThreshold, FineTolerance, ForcedExit, Policy, SemanticGate
-from hbnlab.policies.fine_tolerance import Rule
 from hbnlab.records import ExitRecords
 
 STUDY_TOLERANCES = tuple(round(0.02 * step, 2) for step in range(50))
@@ -26,7 +25,7 @@ class Protocol:
     """
 
     name: str
-    rule: Rule
+    rule: str
     batch_size: int | None
     gate_batch_size: int | None
     augmented: bool
@@ -102,7 +101,9 @@ def tolerance_at(
 
 def has_two_heads(records: ExitRecords) -> bool:
     """Whether every exit has a finest and a coarsest head, which are not the same."""
-    return records.hierarchy.num_levels > 1 and all(row[0] and row[-1] for row in records.heads_grid)
+    return records.hierarchy.num_levels > 1 and all(
+        row[0] and row[-1] for row in records.heads_grid
+    )
 
 
 def _gate_at(records: ExitRecords, exit_index: int, protocol: Protocol) -> SemanticGate:

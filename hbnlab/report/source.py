@@ -1,4 +1,4 @@
-"""The networks of a report and their records: loaded or trained, computed once, kept on the disk."""
+"""The networks of a report and their records: loaded or trained, computed once, then kept."""
 
 import time
 from collections.abc import Iterator
@@ -50,6 +50,7 @@ class Observed:
         val: records of the validation images, never augmented.
         test: records of the test images, as the protocol wants them.
         history: of its training, or None for bundled weights that have none.
+        saw_augmented: whether its training images were augmented; None where that is not known.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Observed:
     val: ExitRecords
     test: ExitRecords
     history: History | None
+    saw_augmented: bool | None
 
 
 def observe(
@@ -68,7 +70,7 @@ def observe(
     """Load or train one network and collect its records, as far as they are not there yet."""
     label = f"{name} seed {seed}"
     with times.of(f"{label}: weights"):
-        network, history = _network(plan, name, seed, splits, progress)
+        network, history, saw_augmented = _network(plan, name, seed, splits, progress)
     network.to(choose_device(plan.device))
     folder, augmented = plan.run_folder(name, seed), plan.protocol.augmented
     with times.of(f"{label}: records of validation images"):
@@ -87,6 +89,7 @@ def observe(
         val=val,
         test=test,
         history=history,
+        saw_augmented=saw_augmented,
     )
 
 
@@ -118,16 +121,18 @@ def kept_records(
 
 def _network(
     plan: Plan, name: str, seed: int, splits: Splits, progress: bool
-) -> tuple[EarlyExitNetwork, History | None]:
+) -> tuple[EarlyExitNetwork, History | None, bool | None]:
+    """A trained network, the history of its training, and whether that saw augmented images."""
     if plan.weights == "bundled":
         dataset = plan.choice.name
         network = models.create(name, splits.hierarchy, weights=dataset)
-        rows = load_weights(dataset, name).header.get("history")
-        return network, None if rows is None else History.from_spec(rows)
+        header = load_weights(dataset, name).header
+        history = History.from_spec(header["history"]) if "history" in header else None
+        return network, history, header.get("config", {}).get("augment")
     network = models.create(name, splits.hierarchy, width=plan.trained_width, seed=seed)
     config = plan.train_config(name, seed)
     folder = plan.run_folder(name, seed)
     history = train_run(
         folder, network, plan.choice, splits, config, resume=True, progress=progress
     )
-    return network, history
+    return network, history, config.augment

@@ -1,10 +1,12 @@
 """What a run is trained with: one frozen set of choices, checked when it is made."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from hbnlab.models.alexnet import NAMES
+from hbnlab.types import Number
 
 Schedule = Literal["constant", "one-cycle"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -43,18 +45,18 @@ class TrainConfig:
     epochs: int = 2
     post_epochs: int = 1
     batch_size: int = 256
-    learning_rate: float = 1e-3
-    post_learning_rate: float = 1e-5
-    weight_decay: float = 1e-4
+    learning_rate: Number = 1e-3
+    post_learning_rate: Number = 1e-5
+    weight_decay: Number = 1e-4
     schedule: Schedule = "constant"
-    dropout: float | None = None
+    dropout: Number | None = None
     augment: bool = True
-    branch_weights: tuple[float, ...] = (1.0, 0.8, 0.6)
-    level_weights: tuple[float, ...] | None = None
-    fine_weight: float = 1.02
-    gate_weight: float = 5.0
+    branch_weights: Sequence[Number] = (1.0, 0.8, 0.6)
+    level_weights: Sequence[Number] | None = None
+    fine_weight: Number = 1.02
+    gate_weight: Number = 5.0
     gate_targets_with_dropout: bool = True
-    fine_tolerance: float = 0.5
+    fine_tolerance: Number = 0.5
     seed: int = 0
     device: str = "auto"
     precision: Precision = "auto"
@@ -63,7 +65,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("branch_weights", "level_weights"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, tuple(getattr(self, name)))
+                weights = tuple(float(weight) for weight in getattr(self, name))
+                object.__setattr__(self, name, weights)
         _whole(self, 0, "epochs", "post_epochs", "seed")
         _whole(self, 1, "batch_size")
         if not 0 <= self.weight_decay < math.inf:
@@ -136,7 +139,7 @@ class TrainConfig:
             "augment": False,
         }
         if dataset == "glyphs":
-            table |= {"epochs": 6}
+            table |= {"epochs": 8, "batch_size": 64, "learning_rate": 2e-3, "dropout": 0.05}
         return cls(**(table | changes))
 
     def change(self, **changes: Any) -> "TrainConfig":

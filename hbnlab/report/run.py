@@ -1,0 +1,114 @@
+"""From a plan to a report folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hbnlab.data import Splits
+from hbnlab.progress import progress_bar
+from hbnlab.report.figures import Drawn, draw_figures
+from hbnlab.report.numbers import KEYS, network_numbers
+from hbnlab.report.plan import Plan
+from hbnlab.report.source import Observed, Times, observe
+from hbnlab.report.spread import across_seeds
+from hbnlab.report.writing import figure_path, write_report
+from hbnlab.storage import atomic_path, write_json, write_text
+
+
+def reproduce(plan: Plan, *, progress: bool = True) -> Path:
+    """Load or train the networks, collect their records once, and write the report.
+
+    Trainings and records that are there already are gone on from. Nothing of the report is written
+    before all of it is computed, and report.md comes last.
+
+    | file | what |
+    | --- | --- |
+    | report.md | tables, figures, differences of the protocols |
+    | figures/ | each figure as SVG and PNG |
+    | results.json | all numbers, the same bytes for the same weights |
+    | times.json | seconds of what was done |
+    | runs/ | in ``plan.out``: checkpoints and records |
+
+    Args:
+        plan: what to reproduce.
+        progress: show bars.
+
+    Returns:
+        Path of report.md.
+
+    Raises:
+        ValueError: when data, weights and plan do not fit, before anything is written.
+        FileNotFoundError: when the data are not there.
+    """
+    times = Times()
+    with times.of("data"):
+        splits = plan.choice.load()
+    networks = _observe_all(plan, splits, times, progress)
+    with times.of("numbers"):
+        results = _results(plan, splits, networks, progress)
+    with times.of("figures"):
+        first = {name: seeds[0] for name, seeds in networks.items()}
+        drawn = draw_figures(first, splits.test, plan.protocol, progress=progress)
+    page = write_report(plan, results, drawn)
+    return _write(plan.report_folder, page, results, drawn, times)
+
+
+def _observe_all(
+    plan: Plan, splits: Splits, times: Times, progress: bool
+) -> dict[str, list[Observed]]:
+    """Every network of every seed, with its records."""
+    networks: dict[str, list[Observed]] = {name: [] for name in plan.names}
+    total = len(plan.names) * len(plan.seeds)
+    with progress_bar(total, "networks", "network", shown=progress) as bar:
+        for name, seeds in networks.items():
+            for seed in plan.seeds:
+                bar.set_postfix_str(f"{name}, seed {seed}")
+                seeds.append(observe(plan, name, seed, splits, times, progress=progress))
+                bar.update()
+    return networks
+
+
+def _results(
+    plan: Plan, splits: Splits, networks: Mapping[str, Sequence[Observed]], progress: bool
+) -> dict[str, Any]:
+    numbers: dict[str, list[dict[str, Any]]] = {}
+    with progress_bar(len(networks), "numbers", "network", shown=progress) as bar:
+        for name, seeds in networks.items():
+            numbers[name] = [network_numbers(one, plan.protocol) for one in seeds]
+            bar.update()
+    several = len(plan.seeds) > 1
+    return {
+        "format": "hbnlab-report-1",
+        "keys": KEYS,
+        "dataset": {
+            "name": splits.name,
+            "level_names": list(splits.hierarchy.level_names),
+            "num_classes": list(splits.hierarchy.num_classes),
+            "augmentations": list(splits.test.augmentations),
+            "images": {"val": len(splits.val), "test": len(splits.test)},
+            "fingerprints": {"val": splits.val.fingerprint, "test": splits.test.fingerprint},
+        },
+        "protocol": asdict(plan.protocol),
+        "weights": plan.weights,
+        "preset": plan.preset if plan.weights == "train" else None,
+        "seeds": list(plan.seeds),
+        "networks": numbers,
+        "across_seeds": (
+            {name: across_seeds(seeds) for name, seeds in numbers.items()} if several else None
+        ),
+    }
+
+
+def _write(
+    folder: Path, page: str, results: Mapping[str, Any], drawn: Sequence[Drawn], times: Times
+) -> Path:
+    for one in drawn:
+        for kind, content in (("svg", one.files.svg), ("png", one.files.png)):
+            with atomic_path(folder / figure_path(one, kind)) as partial:
+                partial.write_bytes(content)
+    figures = [{"file": figure_path(one, "svg"), "alt": one.files.alt} for one in drawn]
+    write_json(folder / "results.json", {**results, "figures": figures})
+    write_json(folder / "times.json", times.seconds)
+    write_text(folder / "report.md", page)
+    return folder / "report.md"
