@@ -20,10 +20,10 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 	$(shell $(python) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(python))))
 
 .PHONY: help setup demo test check format-check lint types imports pairs pytest format notebooks \
-	lab weights clean
+	notebook-times soak lab weights clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with all that hbnlab needs (6.3 GiB; the other verbs do it too)
 
@@ -82,6 +82,12 @@ notebooks: $(STAMP) ## make notebooks/*.ipynb again from tutorials/*.py, with th
 			--ExecutePreprocessor.record_timing=False \
 			--ExecutePreprocessor.store_widget_state=False "$$notebook"; \
 	done
+
+notebook-times: $(STAMP) ## measure the notebooks, write times and badges into their headers
+	@$(PY) tools/notebook_headers.py
+
+soak: $(STAMP) ## the series twice from clean kernels, as handed out and solved; times compared
+	@$(PY) tools/soak.py
 
 # In a container one is often root, where Jupyter asks to be told so.
 lab: $(STAMP) ## open JupyterLab on the notebooks

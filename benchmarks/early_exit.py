@@ -10,4 +10,4 @@ import sys
 from hbnlab.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["bench", "--out", "results/bench_early_exit.json", *sys.argv[1:]]))
+    main(["bench", "--out", "results/bench_early_exit.json", *sys.argv[1:]])

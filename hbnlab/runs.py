@@ -27,7 +27,6 @@ from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGat
 from hbnlab.records import ExitRecords
 from hbnlab.storage import atomic_path, write_json
 from hbnlab.training import TrainConfig, fit, post_train
-from hbnlab.training.loop import OnStep
 
 CHECKPOINT = "checkpoint.safetensors"
 TOLERANCES = (0.0, 0.25, 0.5, 1.0, 1.5)
@@ -77,7 +76,6 @@ def train_run(
     config: TrainConfig,
     *,
     resume: bool = False,
-    on_step: OnStep | None = None,
     progress: bool = True,
 ) -> History:
     """Train a network into a folder, its gate too where it has one.
@@ -91,9 +89,9 @@ def train_run(
         checkpoint.replace(out / f"previous-{CHECKPOINT}")
     write_json(out / "run.json", _describe(network, choice, config))
     how: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "progress": progress}
-    history = fit(network, splits, config, on_step, **how)
+    history = fit(network, splits, config, **how)
     if network.has_gate:
-        history = post_train(network, splits, config, on_step, history=history, **how)
+        history = post_train(network, splits, config, history=history, **how)
     write_json(out / "history.json", history.to_spec())
     return history
 
@@ -152,8 +150,15 @@ def draw_demo(out: Path, tested: Tested, history: History) -> None:
         "training.png": plots.training_curves(history, tested.records.hierarchy),
     }
     for name, axes in figures.items():
-        with atomic_path(out / name) as partial:
-            partial.write_bytes(plots.to_html(axes, dpi=130).png)
+        write_figure(out / name, axes)
+
+
+def write_figure(path: Path, axes: Any) -> None:
+    """Write what a figure function returned as a PNG, whole or not at all."""
+    from hbnlab import plots
+
+    with atomic_path(path) as partial:
+        partial.write_bytes(plots.to_html(axes, dpi=130).png)
 
 
 def load_run(out: str | Path) -> tuple[EarlyExitNetwork, DataChoice, History]:

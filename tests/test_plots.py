@@ -41,6 +41,29 @@ def many(draw: Callable[..., Any], panels: Callable[[ExitRecords], int]) -> Figu
     return Figure(draw, panels, "axes")
 
 
+BENCH = {
+    "rows": [
+        {
+            "name": "leaving early over all exits",
+            "value": 2.0,
+            "lowest": 1.9,
+            "highest": 2.1,
+            "limits": {"FLOPs-ideal": 2.3, "time-ideal": 2.4},
+            "at_least": 0.85,
+            "of": "FLOPs-ideal",
+        },
+        {
+            "name": "one pass over many runs",
+            "value": 83.0,
+            "lowest": 82.0,
+            "highest": 84.0,
+            "limits": {"FLOPs-ideal": 89.5},
+            "at_least": 80.0,
+            "of": None,
+        },
+    ]
+}
+
 FIGURES = {
     "accuracy_against_flops": one(
         lambda r, **kw: plots.accuracy_against_flops({"gran-hbn": r}, **kw)
@@ -50,6 +73,7 @@ FIGURES = {
         lambda r: r.num_exits,
     ),
     "accuracy_against_tolerance": many(plots.accuracy_against_tolerance, lambda r: 2 * r.num_exits),
+    "bench_bars": one(lambda r, **kw: plots.bench_bars(BENCH, **kw)),
     "class_sheet": one(
         lambda r, **kw: plots.class_sheet(images_of(r), r.labels, r.hierarchy, **kw),
         has_scales=False,

@@ -105,6 +105,7 @@ def reproduce(chosen: argparse.Namespace) -> int:
 
 def bench(chosen: argparse.Namespace) -> int:
     """Measure, print, write."""
+    from hbnlab import plots
     from hbnlab.bench import format_bench, run_bench
 
     result = run_bench(
@@ -116,9 +117,11 @@ def bench(chosen: argparse.Namespace) -> int:
         device=chosen.device,
         progress=True,
     )
+    figure = chosen.out.with_suffix(".png")
     write_json(chosen.out, result)
+    runs.write_figure(figure, plots.bench_bars(result))
     print(format_bench(result))
-    print(f"written to {chosen.out}")
+    print(f"written to {chosen.out} and {figure}")
     return 0
 
 

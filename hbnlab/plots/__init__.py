@@ -6,6 +6,7 @@ figure function saves, shows or changes settings.
 """
 
 from hbnlab.plots.alt import HtmlFigure, describe, figure_of, to_html
+from hbnlab.plots.benchmarks import bench_bars
 from hbnlab.plots.costs import accuracy_against_flops, exits_and_rules
 from hbnlab.plots.curves import post_training_curve, training_curves
 from hbnlab.plots.diagram import network_diagram
@@ -25,6 +26,7 @@ __all__ = [
     "accuracy_against_flops",
     "accuracy_against_specificity",
     "accuracy_against_tolerance",
+    "bench_bars",
     "class_sheet",
     "confusion_matrix",
     "describe",

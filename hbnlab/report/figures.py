@@ -1,7 +1,7 @@
 """The figures of a report: which there are, what each is for, and how they are drawn."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hbnlab.data import Split, TensorSplit
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHEET_IMAGES = 2000
 STUDY_MEANS = 64
+BUDGETS = 39
 _MIDDLE_TOLERANCE = f"fine tolerance {TOLERANCES[len(TOLERANCES) // 2]:.2f}"
 
 
@@ -233,8 +234,8 @@ def _worth(networks: Mapping[str, Observed], shown: Observed) -> Iterator[Sketch
         yield Sketch(
             "frontier",
             "Accuracy, information and FLOPs",
-            "Thresholds fitted on validation images to 39 budgets, after MSDNet (Huang et al., "
-            "2018); networks with two heads at several tolerances.",
+            f"Thresholds fitted on validation images to {BUDGETS} budgets, after MSDNet (Huang et "
+            "al., 2018); Gran-HBN at several tolerances.",
             lambda: plots.frontier(budgets),
         )
     yield Sketch(
@@ -250,11 +251,11 @@ def _budgets(observed: Observed) -> list[Evaluation]:
     zeros = [0.0] * (observed.test.num_exits - 1)
     rules: list[Any] = [EntropyThreshold(zeros)]
     if has_two_heads(observed.test):
-        rules = [FineTolerance(zeros, tolerance) for tolerance in TOLERANCES]
+        rules = [FineTolerance(zeros, tolerance) for tolerance in TOLERANCES[::2]]
         if observed.test.has_gate:
             rules = [SemanticGate(zeros)]
-    policies = [policy for rule in rules for policy in budget_policies(rule, observed.val)]
-    return sweep([replace(policy, hierarchy=None) for policy in policies], observed.test)
+    found = [budget_policies(rule, observed.val, BUDGETS) for rule in rules]
+    return sweep([policy for policies in found for policy in policies], observed.test)
 
 
 def _training(networks: Mapping[str, Observed]) -> Iterator[Sketch]:

@@ -44,6 +44,7 @@ def reproduce(plan: Plan, *, progress: bool = True) -> Path:
     times = Times()
     with times.of("data"):
         splits = plan.choice.load()
+    _check_tree(plan, splits)
     networks = _observe_all(plan, splits, times, progress)
     with times.of("numbers"):
         results = _results(plan, splits, networks, progress)
@@ -52,6 +53,15 @@ def reproduce(plan: Plan, *, progress: bool = True) -> Path:
         drawn = draw_figures(first, splits.test, plan.protocol, progress=progress)
     page = write_report(plan, results, drawn)
     return _write(plan.report_folder, page, results, drawn, times)
+
+
+def _check_tree(plan: Plan, splits: Splits) -> None:
+    if splits.hierarchy.num_levels == 1 and "ag-hbn" in plan.names:
+        others = " ".join(name for name in plan.names if name != "ag-hbn")
+        raise ValueError(
+            f"ag-hbn chooses between levels, and {splits.name} has one; leave it out with: "
+            f"--models {others}"
+        )
 
 
 def _observe_all(

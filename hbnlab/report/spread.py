@@ -13,7 +13,7 @@ _T_95 = (
 """Two-sided 95 % points of Student's t for 1 to 30 degrees of freedom."""
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float | int]) -> dict[str, float]:
     """Mean of two values or more, with the 95 % interval of the mean by Student's t.
 
     The interval says how far the mean may be off if the values are drawn from a normal

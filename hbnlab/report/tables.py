@@ -172,7 +172,7 @@ def calibration_table(results: Mapping[str, Any]) -> str:
     return markdown_table(titles, rows)
 
 
-def shown(rows: Rows, key: str, *, factor: float = 100, digits: int = 1) -> str:
+def shown(rows: Rows, key: str, *, factor: float | int = 100, digits: int = 1) -> str:
     """A number as text, with its interval: over seeds if there are several, else over images."""
     values = [row[key] for row in rows]
     if any(value is None for value in values):
@@ -221,15 +221,15 @@ def _study_row(
 ) -> PublishedRow | None:
     """What the study has in the place of one of our rows, if anything."""
     exit_index, answers = row["exit"] - 1, row["answers"]
+    specificity = float(answers == level_names[-1])
+    known = answers in (level_names[0], level_names[-1])
     if name != "gran-hbn":
         single = published_row(name, exit_index)
-        means_the_same = {0.0: level_names[0], 1.0: level_names[-1]}
-        return single if answers in ("gate", means_the_same.get(single.specificity)) else None
+        same = known and single.specificity == specificity
+        return single if same or answers == "gate" else None
     if answers.startswith("tolerance"):
         return published_row(name, exit_index, tolerance=float(answers.split()[1]))
-    if answers not in (level_names[0], level_names[-1]):
-        return None
-    return published_row(name, exit_index, specificity=float(answers == level_names[-1]))
+    return published_row(name, exit_index, specificity=specificity) if known else None
 
 
 def _study_cells(row: PublishedRow | None) -> list[str]:

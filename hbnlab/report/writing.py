@@ -249,18 +249,17 @@ def _augmentation_note(plan: Plan, results: Mapping[str, Any]) -> str:
             f"No crop or flip keeps the labels of {plan.choice.name}, so these test images are not "
             "augmented under the published protocol either.\n"
         )
-    unused = [
-        name
-        for name, seeds in results["networks"].items()
-        if any(one["saw_augmented"] is False for one in seeds)
-    ]
-    if not unused:
-        return "The networks were trained on augmented images too, as in the study.\n"
-    return (
-        f"Unlike the study's, the networks {', '.join(unused)} were trained without augmentation: "
-        "crops and flips are new to them, and accuracy under this protocol falls well below that "
-        "of the same weights on the test images as they are.\n"
-    )
+    saw = {name: [one["saw_augmented"] for one in s] for name, s in results["networks"].items()}
+    without = [name for name, seeds in saw.items() if False in seeds]
+    if without:
+        return (
+            f"Unlike the study's, the networks {', '.join(without)} were trained without "
+            "augmentation: crops and flips are new to them, and accuracy under this protocol falls "
+            "below that of the same weights on the test images as they are.\n"
+        )
+    if any(None in seeds for seeds in saw.values()):
+        return "Whether the networks were trained on augmented images is not known.\n"
+    return "The networks were trained on augmented images too, as in the study.\n"
 
 
 def _files(plan: Plan) -> Iterator[str]:

@@ -1,0 +1,275 @@
+"""All policies of a rule as a cloud, and one of them to move about in it."""
+
+import html
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import ipywidgets as w
+
+from hbnlab.metrics import Evaluation, sweep
+from hbnlab.plots.canvas import mega, percent, source
+from hbnlab.policies import Policy
+from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.records import ExitRecords
+from hbnlab.widgets.checks import records_problem
+from hbnlab.widgets.controls import CopyLine, button, choice, number, row, whole_number
+from hbnlab.widgets.panel import message
+from hbnlab.widgets.planes import Planes
+from hbnlab.widgets.policy_panel import PolicyPanel, PolicySliders
+from hbnlab.widgets.rulebook import Cloud, Rulebook, Setting
+from hbnlab.widgets.rules import python_line
+from hbnlab.widgets.tables import explorer_page
+
+_BY = ("image", "batch")
+_BATCH_SIZE = 64
+
+
+class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
+    """What a policy is worth while its numbers move, amid the policies of its rule.
+
+    Shows accuracy, specificity, information, FLOPs and the share answered at each cell, and where
+    the policy stands on the planes of accuracy against specificity and against FLOPs: over a cloud
+    of policies of the same rule, the best of them joined, and the line along which a fine tolerance
+    moves it. Rule, thresholds and tolerance, and whether images decide alone or by batch, are set
+    on the page or from Python:
+
+        explorer = PolicyExplorer(records)
+        explorer                               # as the last line of a cell
+        explorer.thresholds = [0.8, 0.5]
+        explorer.fine_tolerance = 0.3
+        explorer.batch_size = 64               # None: every image decides for itself
+        explorer.rule = "entropy"              # one of explorer.rules
+        explorer.policy = FineTolerance([0.8, 0.5], 0.3)      # all at once
+        explorer.evaluation.accuracy
+        explorer.best_for_accuracy(0.8, specificity=0.5)
+        explorer.best_for_budget(5e6)
+        print(explorer.python_line)            # the policy, to copy
+        explorer.static()                      # a picture of it, for where no widget runs
+
+    Whoever looks for a policy should do so on validation records and report it on test records.
+
+    Args:
+        records: of validation images, for choosing; of test images, for looking.
+        policy: where to start; None starts in the middle of the cloud of the first rule that fits.
+            It also chooses the coarse level, for trees of more than two levels.
+
+    Attributes:
+        problem: why nothing can be shown, in words, or empty. With a problem everything below
+            raises a ValueError that says it.
+        message: what came of the last search for a best policy; empty once the policy has moved.
+    """
+
+    def __init__(self, records: ExitRecords, policy: Policy | None = None) -> None:
+        super().__init__(records_problem(records))
+        if self.problem:
+            return
+        self.message = ""
+        self._records, self._rulebook = records, Rulebook(records)
+        try:
+            self._policy = self._start() if policy is None else self._rulebook.checked(policy)
+        except ValueError as error:
+            super().__init__(f"The policy does not fit: {error}.")
+            return
+        self._planes, self._laid = Planes(records), None
+        self._sliders = PolicySliders(records.hierarchy, self._take)
+        self._message, self._shown_page = w.HTML(), w.HTML()
+        menus, self._line = self._make_menus(), CopyLine("Python line")
+        self._draw()
+        parts = [menus, self._sliders.widget, self._make_search(), self._message]
+        self.widget = w.VBox([*parts, self._shown_page, self._line.widget])
+
+    # ------------------------------------------------------------------ the policy
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Names of the rules that the records have the heads for."""
+        self._check()
+        return tuple(self._rulebook.kinds)
+
+    @property
+    def rule(self) -> str:
+        """Name of the rule. Setting another keeps the numbers where they mean the same."""
+        self._check()
+        return self._rulebook.kind_of(self._policy).name
+
+    @rule.setter
+    def rule(self, name: str) -> None:
+        if name not in self.rules:
+            raise ValueError(f"rule must be one of {list(self.rules)}, got {name!r}")
+        self._take(self._rulebook.under(self._rulebook.kinds[name], self._policy))
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images that decide together by their mean scores; None = each for itself."""
+        self._check()
+        return self._policy.batch_size
+
+    @batch_size.setter
+    def batch_size(self, batch_size: int | None) -> None:
+        self._check()
+        per = "sample" if batch_size is None else "batch"
+        self._take(replace(self._policy, per=per, batch_size=batch_size))
+
+    # ------------------------------------------------------------------ what it is worth
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What the policy is worth on the records."""
+        self._check()
+        return self._evaluation
+
+    @property
+    def cloud(self) -> Cloud:
+        """The policies of the cloud that is drawn, and what each is worth."""
+        self._check()
+        kind = self._rulebook.kind_of(self._policy)
+        return self._rulebook.cloud(kind, Setting.of(self._policy))
+
+    @property
+    def python_line(self) -> str:
+        """The policy as a line of Python that makes it again."""
+        self._check()
+        return python_line(self._policy)
+
+    def best_for_accuracy(
+        self, accuracy: float, *, specificity: float = 0.0
+    ) -> ThresholdPolicy | None:
+        """Go to the cheapest policy of the cloud that is at least so accurate and so specific.
+
+        Args:
+            accuracy: share right at the level of the answer, in [0, 1].
+            specificity: share answered finely, in [0, 1].
+
+        Returns:
+            The policy; None where there is none, and ``message`` says what can be had.
+        """
+        wish = f"the cheapest with an accuracy of at least {percent(accuracy)}"
+        return self._go_to_best(
+            lambda result: result.accuracy >= accuracy,
+            lambda result: (-result.mean_macs, result.information, result.accuracy),
+            wish,
+            specificity,
+        )
+
+    def best_for_budget(self, flops: float, *, specificity: float = 0.0) -> ThresholdPolicy | None:
+        """Go to the most accurate policy of the cloud within so many FLOPs and so specific.
+
+        Args:
+            flops: that an image may take on average.
+            specificity: share answered finely, in [0, 1].
+
+        Returns:
+            The policy; None where there is none, and ``message`` says what can be had.
+        """
+        wish = f"the most accurate within {mega(flops)} million FLOPs an image"
+        return self._go_to_best(
+            lambda result: result.mean_flops <= flops,
+            lambda result: (result.accuracy, result.information, -result.mean_macs),
+            wish,
+            specificity,
+        )
+
+    def _words(self) -> str:
+        now = self._evaluation
+        return (
+            f"{self.python_line} on {source(self._records)}: accuracy {percent(now.accuracy)}, "
+            f"specificity {percent(now.specificity)}, {now.information:.2f} bits an answer, "
+            f"{mega(now.mean_flops)} million FLOPs an image"
+        )
+
+    def _page(self) -> str:
+        page = explorer_page(self._records, self._evaluation, self._picture)
+        return f"{page}<pre>{html.escape(self.python_line)}</pre>"
+
+    # ------------------------------------------------------------------ within
+
+    def _start(self) -> ThresholdPolicy:
+        """The middle of the first cloud."""
+        kind = next(iter(self._rulebook.kinds.values()))
+        return self._rulebook.middle(kind, Setting())
+
+    def _take(self, policy: Policy) -> None:
+        self._policy = self._rulebook.checked(policy)
+        self._say("")
+        self._draw()
+
+    def _say(self, words: str) -> None:
+        self.message = words
+        self._message.value = message(words) if words else ""
+
+    def _go_to_best(
+        self,
+        is_enough: Callable[[Evaluation], bool],
+        worth: Callable[[Evaluation], tuple[float, ...]],
+        wish: str,
+        specificity: float,
+    ) -> ThresholdPolicy | None:
+        policies, results = self.cloud.policies, self.cloud.results
+        wish += f", answering at least {percent(specificity)} finely" if specificity else ""
+        found = [n for n, r in enumerate(results) if is_enough(r) and r.specificity >= specificity]
+        if not found:
+            most = max(result.accuracy for result in results)
+            least = min(result.mean_flops for result in results)
+            self._say(
+                f"None of {len(results)} policies is {wish}. The highest accuracy is "
+                f"{percent(most)}, the lowest cost {mega(least)} million FLOPs an image."
+            )
+            return None
+        best = max(found, key=lambda n: worth(results[n]))
+        self._take(policies[best])
+        self._say(
+            f"Of {len(results)} policies this one is {wish}. It was chosen on "
+            f"{source(self._records)}: report it on other records."
+        )
+        return policies[best]
+
+    def _make_menus(self) -> w.Widget:
+        """The controls that every rule has."""
+        self._rule_menu = choice("rule", self.rules, partial(setattr, self, "rule"))
+        self._by_menu = choice("decide by", _BY, self._decide_by)
+        size = (1, len(self._records))
+        self._size = whole_number("batch size", size, partial(setattr, self, "batch_size"))
+        self._size.show(_BATCH_SIZE)
+        return row(self._rule_menu.widget, self._by_menu.widget, self._size.widget)
+
+    def _decide_by(self, by: str) -> None:
+        self.batch_size = None if by == _BY[0] else self._size.value
+
+    def _make_search(self) -> w.Widget:
+        """What is wished, and the two buttons that look for it."""
+        now, most = self._evaluation, self._records.macs_to(self._records.num_exits - 1)
+        specific = number("answered finely, at least (%)", (0.0, 100.0), 0.0)
+        accurate = number("accuracy of at least (%)", (0.0, 100.0), round(100 * now.accuracy))
+        budget = number("at most (million FLOPs)", (0.0, 2e-6 * most), 1e-6 * now.mean_flops)
+
+        def for_accuracy() -> None:
+            wished = accurate.value / 100, specific.value / 100
+            self.best_for_accuracy(wished[0], specificity=wished[1])
+
+        def for_budget() -> None:
+            self.best_for_budget(1e6 * budget.value, specificity=specific.value / 100)
+
+        return row(
+            specific,
+            accurate,
+            button("best for this accuracy", for_accuracy),
+            budget,
+            button("best for this budget", for_budget),
+        )
+
+    def _draw(self) -> None:
+        """Work the policy out, and put everything on the page where the state says it is."""
+        policy = self._policy
+        self._evaluation, *along = sweep([policy, *self._rulebook.line(policy)], self._records)
+        if self._laid is not self.cloud:
+            self._planes.lay(self.cloud.results)
+            self._laid = self.cloud
+        self._picture = self._planes.at(self._evaluation, along)
+        self._rule_menu.show(self.rule)
+        self._by_menu.show(_BY[0] if policy.batch_size is None else _BY[1])
+        if policy.batch_size is not None:
+            self._size.show(policy.batch_size)
+        self._sliders.show(policy)
+        self._shown_page.value = explorer_page(self._records, self._evaluation, self._picture)
+        self._line.show(self.python_line)

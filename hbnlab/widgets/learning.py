@@ -1,0 +1,77 @@
+"""Two panels that follow a training run: the loss of every step, the accuracy of every head."""
+
+from collections.abc import Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hbnlab.history import History
+from hbnlab.plots import HtmlFigure
+from hbnlab.plots.canvas import as_percent, light_grid
+from hbnlab.plots.palette import GREY, level_style, series_style
+from hbnlab.widgets.pictures import snapshot
+
+_SIZE = (9.6, 3.4)
+_DPI = 100
+_MOST_POINTS = 1000
+
+
+class LearningCurves:
+    """A figure that is made once for a run and then only filled, which takes a third of the time.
+
+    Args:
+        epochs: how many the run will have, which is how far the axes go.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self._figure = Figure(figsize=_SIZE, dpi=_DPI)
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._left, self._right = self._figure.subplots(1, 2)
+        self._figure.subplots_adjust(left=0.07, right=0.83, bottom=0.15, top=0.95, wspace=0.22)
+        (self._loss,) = self._left.plot([], [], color=GREY, linewidth=1.0)
+        self._left.set(ylabel="loss of a step", xlim=(0, epochs), xlabel="epoch")
+        self._right.set(ylabel="accuracy on validation images", xlim=(0, epochs), ylim=(0, 1))
+        self._right.set_xlabel("epoch")
+        as_percent(self._right.yaxis)
+        for ax in (self._left, self._right):
+            light_grid(ax)
+        self._heads: dict[tuple[int, int], Line2D] = {}
+
+    def draw(
+        self,
+        steps: Sequence[tuple[float, float]],
+        history: History,
+        level_names: Sequence[str],
+        words: str,
+    ) -> HtmlFigure:
+        """The figure with what is known so far.
+
+        Args:
+            steps: epochs done, as a broken number, and loss, of every step.
+            history: the epochs of this phase that are over.
+            level_names: of the heads.
+            words: what the picture shows.
+        """
+        every = 1 + len(steps) // _MOST_POINTS
+        drawn = steps[::every]
+        self._loss.set_data([done for done, _ in drawn], [loss for _, loss in drawn])
+        self._left.relim()
+        self._left.autoscale_view(scalex=False)
+        for exit_index, level in history.cell_indices:
+            line = self._head(exit_index, level, level_names)
+            found = [e for e in history.epochs if e.cells.get("val")]
+            values = history.curve("top1", exit_index, level)
+            line.set_data([epoch.number for epoch in found], values)
+        self._canvas.draw()
+        return snapshot(self._canvas, words)
+
+    def _head(self, exit_index: int, level: int, level_names: Sequence[str]) -> Line2D:
+        """The line of one head: colour and marker tell the exit, the line tells the level."""
+        if (exit_index, level) not in self._heads:
+            of_exit, of_level = series_style(exit_index), level_style(level, len(level_names))
+            look = of_exit.line | {"linestyle": of_level.linestyle, "markersize": 5}
+            name = f"exit {exit_index + 1} {level_names[level]}"
+            (self._heads[exit_index, level],) = self._right.plot([], [], **look, label=name)
+            self._right.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+        return self._heads[exit_index, level]

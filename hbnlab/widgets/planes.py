@@ -1,0 +1,124 @@
+"""Two planes with a cloud of policies and one point that moves: quickly drawn again and again."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hbnlab import metrics
+from hbnlab.metrics import Evaluation
+from hbnlab.plots import HtmlFigure
+from hbnlab.plots.canvas import FLOPS_LABEL, as_percent, light_grid, mega, percent, plural
+from hbnlab.plots.palette import BLACK, BLUE, GREY, ORANGE, VERMILLION
+from hbnlab.records import ExitRecords
+from hbnlab.widgets.pictures import snapshot
+
+_SIZE = (9.6, 3.9)
+_DPI = 100
+_ALONG = ("specificity", "mean_flops")
+
+
+class Planes:
+    """Accuracy against specificity, and accuracy against FLOPs.
+
+    Drawn in three layers, each over a picture of the one below: the axes, which stay; the cloud of
+    policies, which ``lay`` draws; the point and its line, which ``at`` draws.
+
+    Args:
+        records: whose cells span the axes: no policy is outside their FLOPs.
+    """
+
+    def __init__(self, records: ExitRecords) -> None:
+        self._figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._axes = self._figure.subplots(1, 2, sharey=True)
+        dots = {"marker": "o", "markersize": 4, "color": GREY, "alpha": 0.35}
+        self._cloud = self._lines("policies of this rule", linestyle="", **dots)
+        best = {"color": BLUE, "linewidth": 1.6, "linestyle": "--"}
+        self._best = self._lines("not beaten in this plane", **best)
+        self._other = self._lines("other tolerances", color=ORANGE, linewidth=2.2)
+        point = {"marker": "D", "markersize": 11, "color": VERMILLION, "markeredgecolor": BLACK}
+        self._point = self._lines("this policy", linestyle="", **point)
+        handles = [self._cloud[0], self._best[0], self._other[0], self._point[0]]
+        self._figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
+        cells = metrics.cell_table(records)
+        self._scale(cells)
+        accuracies = [row["accuracy"] for row in cells]
+        self._draw_axes(min(accuracies), max(accuracies))
+        # From here on the labels keep their sizes, and looking for better places takes time.
+        self._figure.set_layout_engine("none")
+
+    def lay(self, cloud: Sequence[Evaluation]) -> None:
+        """Draw a cloud, and join what is best in it."""
+        self._number = len(cloud)
+        accuracies = [result.accuracy for result in cloud]
+        low, high = self._axes[0].get_ylim()
+        if min(accuracies) < low or max(accuracies) > high:
+            self._draw_axes(min(low, *accuracies), max(high, *accuracies))
+        self._canvas.restore_region(self._empty)
+        self._over(self._cloud, cloud, cloud)
+        best = [cloud[number] for number in metrics.frontier(cloud)]
+        self._over(self._best, _unbeaten(cloud), best)
+        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
+
+    def at(self, point: Evaluation, line: Sequence[Evaluation]) -> HtmlFigure:
+        """The picture with the point, and the line that it would move along with its tolerance."""
+        self._canvas.restore_region(self._background)
+        self._over(self._other, line, line)
+        self._over(self._point, [point], [point])
+        words = (
+            f"Accuracy {percent(point.accuracy)} at specificity {percent(point.specificity)} and "
+            f"{mega(point.mean_flops)} million FLOPs an image, among "
+            f"{plural(self._number, 'operating point')} of the same rule."
+        )
+        return snapshot(self._canvas, words)
+
+    def _lines(self, label: str, **look: Any) -> list[Line2D]:
+        """One line in each plane, without points as yet; drawn by ``_over`` alone."""
+        return [ax.plot([], [], label=label, animated=True, **look)[0] for ax in self._axes]
+
+    def _scale(self, cells: Sequence[Mapping[str, Any]]) -> None:
+        """Name the axes, and span those along which the planes lie."""
+        left, right = self._axes
+        least = min(row["pruned_flops"] for row in cells) / 1e6
+        most = max(row["flops"] for row in cells) / 1e6
+        edge = 0.05 * (most - least) or most
+        left.set(xlabel="specificity (answered finely)", ylabel="accuracy", xlim=(-0.05, 1.05))
+        right.set(xlabel=FLOPS_LABEL, xlim=(least - edge, most + edge))
+        as_percent(left.xaxis)
+        for ax in self._axes:
+            light_grid(ax)
+            as_percent(ax.yaxis)
+
+    def _draw_axes(self, low: float, high: float) -> None:
+        """Draw the lowest layer, with room for these accuracies."""
+        edge = 0.05 * (high - low) or 0.05
+        self._axes[0].set_ylim(low - edge, high + edge)
+        self._canvas.draw()
+        self._empty = self._canvas.copy_from_bbox(self._figure.bbox)
+
+    def _over(
+        self,
+        lines: Sequence[Line2D],
+        by_specificity: Sequence[Evaluation],
+        by_flops: Sequence[Evaluation],
+    ) -> None:
+        """Draw the line of each plane through some results, over what is there."""
+        for ax, line, results, name in zip(
+            self._axes, lines, (by_specificity, by_flops), _ALONG, strict=True
+        ):
+            scale = 1e-6 if name == "mean_flops" else 1.0
+            x = [scale * getattr(result, name) for result in results]
+            line.set_data(x, [result.accuracy for result in results])
+            ax.draw_artist(line)
+
+
+def _unbeaten(cloud: Sequence[Evaluation]) -> list[Evaluation]:
+    """The results that no other beats in accuracy and specificity, from specific to coarse."""
+    kept: list[Evaluation] = []
+    for result in sorted(cloud, key=lambda one: (-one.specificity, -one.accuracy)):
+        if not kept or result.accuracy > kept[-1].accuracy:
+            kept.append(result)
+    return kept

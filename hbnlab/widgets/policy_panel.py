@@ -1,0 +1,129 @@
+"""What the two widgets share that show one policy: its numbers as attributes and as sliders."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Generic, TypeVar
+
+from hbnlab.hierarchy import Hierarchy
+from hbnlab.policies import FineTolerance, Policy
+from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.widgets.controls import NumberControl, row
+from hbnlab.widgets.limits import threshold_limits, tolerance_limits
+from hbnlab.widgets.panel import Panel
+
+
+_P = TypeVar("_P", bound=Policy)
+
+
+class PolicyPanel(Panel, Generic[_P]):
+    """A panel that shows one policy, and lets its numbers be moved."""
+
+    _policy: _P
+
+    @abstractmethod
+    def _take(self, policy: Policy) -> None:
+        """Show another policy.
+
+        Raises:
+            ValueError: for one that does not fit; the panel then stays as it is.
+        """
+
+    @property
+    def policy(self) -> _P:
+        """The rule with its numbers. Set it to another that fits the records."""
+        self._check()
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._check()
+        self._take(policy)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """One threshold for each exit but the last, of a rule that has them."""
+        return tuple(self._threshold_policy().thresholds)
+
+    @thresholds.setter
+    def thresholds(self, thresholds: Sequence[float | int]) -> None:
+        self._take(replace(self._threshold_policy(), thresholds=tuple(thresholds)))
+
+    @property
+    def fine_tolerance(self) -> float:
+        """The tolerance tau in nats, of a rule that has one."""
+        return float(self._tolerant_policy().fine_tolerance)
+
+    @fine_tolerance.setter
+    def fine_tolerance(self, fine_tolerance: float | int) -> None:
+        self._take(replace(self._tolerant_policy(), fine_tolerance=fine_tolerance))
+
+    def _threshold_policy(self) -> ThresholdPolicy:
+        policy: Policy = self.policy
+        if not isinstance(policy, ThresholdPolicy):
+            raise ValueError(f"a rule with thresholds is needed, got {policy!r}")
+        return policy
+
+    def _tolerant_policy(self) -> FineTolerance:
+        policy: Policy = self.policy
+        if not isinstance(policy, FineTolerance):
+            raise ValueError(f"a rule with a fine tolerance is needed, got {policy!r}")
+        return policy
+
+
+class PolicySliders:
+    """A slider with a number box for each number of a policy; none for rules without numbers.
+
+    Args:
+        hierarchy: of the records, for how far the sliders go.
+        on_change: called with the new policy when somebody moves one.
+
+    Attributes:
+        widget: what is put on the page.
+    """
+
+    def __init__(self, hierarchy: Hierarchy, on_change: Callable[[Policy], None]) -> None:
+        self._hierarchy, self._on_change = hierarchy, on_change
+        self._controls: list[NumberControl] = []
+        self._likeness: object = None
+        self.widget = row()
+
+    def show(self, policy: Policy) -> None:
+        """Put the sliders where the policy's numbers are, after making those that it needs."""
+        numbers: list[float] = []
+        if isinstance(policy, ThresholdPolicy):
+            numbers += [float(threshold) for threshold in policy.thresholds]
+        if isinstance(policy, FineTolerance):
+            numbers.append(float(policy.fine_tolerance))
+        self._policy = policy
+        likeness = (type(policy), len(numbers), getattr(policy, "coarse_level", None))
+        if likeness != self._likeness:
+            self._likeness = likeness
+            self._controls = self._made(policy)
+            self.widget.children = tuple(control.widget for control in self._controls)
+        for control, value in zip(self._controls, numbers, strict=True):
+            control.show(value)
+
+    def _made(self, policy: Policy) -> list[NumberControl]:
+        made = []
+        if isinstance(policy, ThresholdPolicy):
+            limits = threshold_limits(type(policy), self._hierarchy)
+            for number in range(len(policy.thresholds)):
+                name = f"threshold, exit {number + 1}"
+                made.append(NumberControl(name, limits, partial(self._set_threshold, number)))
+        if isinstance(policy, FineTolerance):
+            limits = tolerance_limits(self._hierarchy, policy.coarse_level)
+            made.append(NumberControl("fine tolerance", limits, self._set_tolerance))
+        return made
+
+    def _set_threshold(self, number: int, value: float) -> None:
+        policy = self._policy
+        if isinstance(policy, ThresholdPolicy):
+            thresholds = list(policy.thresholds)
+            thresholds[number] = value
+            self._on_change(replace(policy, thresholds=tuple(thresholds)))
+
+    def _set_tolerance(self, value: float) -> None:
+        if isinstance(self._policy, FineTolerance):
+            self._on_change(replace(self._policy, fine_tolerance=value))

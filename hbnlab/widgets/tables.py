@@ -1,0 +1,59 @@
+"""Numbers as small HTML tables, with the names of their rows and columns marked as such."""
+
+import html
+from collections.abc import Sequence
+
+from hbnlab.metrics import Evaluation
+from hbnlab.plots import HtmlFigure
+from hbnlab.plots.canvas import mega, percent, source
+from hbnlab.records import ExitRecords
+
+_TABLE = "border-collapse: collapse; margin: 4px 0; font-size: 13px"
+_HEAD = "padding: 2px 10px 2px 0; text-align: left; font-weight: normal"
+_CELL = "padding: 2px 10px 2px 0; text-align: right; white-space: nowrap"
+PAGE = "background: white; color: #111; padding: 8px; font-size: 13px; line-height: 1.35"
+ROW = "display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start"
+
+
+def table(caption: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """A table with a caption; each row is its name and one text for each column."""
+    head = "".join(f'<th scope="col" style="{_CELL}">{html.escape(name)}</th>' for name in columns)
+    body = "".join(
+        f'<tr style="background: white"><th scope="row" style="{_HEAD}">{html.escape(name)}</th>'
+        + "".join(f'<td style="{_CELL}">{html.escape(text)}</td>' for text in texts)
+        + "</tr>"
+        for name, texts in rows
+    )
+    return (
+        f'<table style="{_TABLE}"><caption style="text-align: left; caption-side: top; padding: 0; '
+        f'color: #111; font-weight: bold">{html.escape(caption)}</caption>'
+        + (f"<tr><td></td>{head}</tr>" if columns else "")
+        + f"{body}</table>"
+    )
+
+
+def explorer_page(records: ExitRecords, result: Evaluation, picture: HtmlFigure) -> str:
+    """What a policy is worth in numbers, beside the planes."""
+    numbers = [
+        ("accuracy", [percent(result.accuracy)]),
+        ("hierarchical accuracy", [percent(result.hierarchical_accuracy)]),
+        ("specificity", [percent(result.specificity)]),
+        ("information", [f"{result.information:.2f} bits an answer"]),
+        ("FLOPs", [f"{mega(result.mean_flops)} million an image"]),
+    ]
+    shares = [
+        (
+            f"exit {exit_index + 1}",
+            [
+                percent(share) if records.heads_grid[exit_index][level] else "no head"
+                for level, share in enumerate(row)
+            ],
+        )
+        for exit_index, row in enumerate(result.shares)
+    ]
+    tables = table(source(records), (), numbers)
+    tables += table("answered at", records.hierarchy.level_names, shares)
+    return (
+        f'<div style="{PAGE}"><div style="{ROW}"><div>{tables}</div>'
+        f"{picture._repr_html_()}</div></div>"
+    )
