@@ -444,6 +444,7 @@ def test_a_number_is_shown_with_its_interval():
     assert shown([row], "accuracy") == "50.0 (40.0 to 61.0)"
     assert shown([row], "flops", factor=1e-6, digits=2) == "2.00"
     assert shown([row], "lost") == "-"
+    assert shown([{"gap": -0.001}], "gap", factor=1, digits=2) == "0.00"
     assert shown([row, row], "flops", factor=1e-6, digits=2) == "2.00"
     assert (
         markdown_table(["a", "b"], [["x|y", "1"]]) == "| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n"

@@ -1,7 +1,7 @@
 """Measure the notebooks and write it into their title cells: what ``make notebook-times`` runs.
 
-In ``notebooks/`` and ``tutorials/`` alike two lines of the title cell are written: the measured
-time, and the badges, which end in a mark so that they are found again.
+In ``notebooks/`` and ``tutorials/`` alike the title cell gets the measured time, and the badges,
+which a mark follows so that they are found again.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import series
 
 REPOSITORY, BRANCH = "hbnlab/hbnlab", "main"
 MARK = "<!-- badges -->"
+BADGES = re.compile(rf"(^(# )?\[!\[.*\n)*^(# )?{MARK}$", re.MULTILINE)
 RUNS_IN = re.compile(r"\*\*Runs in\*\* (\d+) s on 2 cores, downloads (\d+) MB\.")
 FIRST_CELL = re.compile(r"(.*?# %% \[markdown\]\n)(.*?)(\n\n# %%.*)", re.DOTALL)
 # A time within this share of the one that is written leaves it as it is.
@@ -54,7 +55,7 @@ def header(title: str, stem: str, seconds: float | None, prefix: str = "") -> st
         title: source of the cell.
         stem: of the notebook.
         seconds: measured; None keeps the time that is written.
-        prefix: what stands before the badges on their line.
+        prefix: what stands before each line.
 
     Raises:
         ValueError: without a line to write the time or the badges into.
@@ -65,23 +66,25 @@ def header(title: str, stem: str, seconds: float | None, prefix: str = "") -> st
     if seconds is not None and abs(seconds - int(written[1])) > max(1.0, SLACK * int(written[1])):
         line = f"**Runs in** {math.ceil(seconds)} s on 2 cores, downloads {written[2]} MB."
         title = RUNS_IN.sub(line, title)
-    return re.sub(f"^.*{MARK}.*$", lambda _: prefix + badges(stem), title, flags=re.MULTILINE)
+    return BADGES.sub("\n".join(prefix + line for line in badges(stem)), title)
 
 
-def badges(stem: str) -> str:
-    """One line of badges, which open the notebook elsewhere.
+def badges(stem: str) -> list[str]:
+    """The lines with badges, which open the notebook elsewhere, and the mark.
 
-    The mark stands last: a line that begins with a comment is not read as Markdown.
+    The mark stands alone: the rest of a line that begins with a comment is not read as Markdown.
+    Without spaces in it, a line may be longer than ruff allows.
     """
     colab = "https://colab.research.google.com"
     binder = "https://mybinder.org"
     path = f"notebooks/{stem}.ipynb"
-    return (
-        f"[![Open in Colab]({colab}/assets/colab-badge.svg)]"
-        f"({colab}/github/{REPOSITORY}/blob/{BRANCH}/{path}) "
-        f"[![Launch Binder]({binder}/badge_logo.svg)]"
-        f"({binder}/v2/gh/{REPOSITORY}/{BRANCH}?labpath={path}) {MARK}"
-    )
+    return [
+        f"[![Colab]({colab}/assets/colab-badge.svg)]"
+        f"({colab}/github/{REPOSITORY}/blob/{BRANCH}/{path})",
+        f"[![Binder]({binder}/badge_logo.svg)]"
+        f"({binder}/v2/gh/{REPOSITORY}/{BRANCH}?labpath={path})",
+        MARK,
+    ]
 
 
 if __name__ == "__main__":

@@ -336,6 +336,7 @@ def train(**branch):
     return collect_records(network, test)
 
 
+# %%
 records = train()
 assert records.macs_to(0) < 0.5 * records.macs_to(2)
 

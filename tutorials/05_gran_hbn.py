@@ -17,9 +17,11 @@
 # **You need** Notebook 04: why coarse early, fine late gives the fine answers to the wrong images.
 # No GPU, no internet.
 #
-# **Runs in** 45 s on 2 cores, downloads 0 MB.
+# **Runs in** 30 s on 2 cores, downloads 0 MB.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/05_gran_hbn.ipynb) [![Launch Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/05_gran_hbn.ipynb) <!-- badges -->
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/05_gran_hbn.ipynb)
+# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/05_gran_hbn.ipynb)
+# <!-- badges -->
 #
 # [← 04 · Coarse early, fine late](04_coarse_early_fine_late.ipynb) ·
 # [06 · Accuracy against specificity →](06_accuracy_against_specificity.ipynb)
@@ -428,15 +430,19 @@ pd.DataFrame.from_dict(rows, orient="index", columns=head).round(3)
 before, after = contest.values()
 assert after.specificity > before.specificity + 0.2
 assert after.information > before.information + 0.2
-assert after.accuracy > before.accuracy - 0.03
+assert after.accuracy > before.accuracy
 assert abs(after.mean_flops / before.mean_flops - 1) < 0.1
-print("Far more specific at the same cost, and at no more than 3 points of accuracy.")
+print("Far more specific at the same cost, and more accurate, too.")
 
 # %%
 plots.to_html(plots.network_diagram(decisions, test), dpi=80)
 
 # %% [markdown]
-# Now fine answers come from exit 1 as well, from the images about which it is sure. Two things
+# Did you expect to pay? Fine answers now come from exit 1 as well, from images about which it is
+# sure, and the hard ones at exit 3, which Sem-HBN had to answer finely, may stay coarse. Saying the
+# right things about the right images wins on both counts.
+#
+# Two things
 # remain to grumble about. One threshold serves two entropies that live on different scales: at
 # exits 1 and 2 even tau = infinity answers finely only where H_fine < T. And comparing the raw
 # entropies of many fine and of few coarse classes is comparing different rulers. Lessons 06 and 07

@@ -241,7 +241,8 @@ print(f"at most {max(strays):.1f} points off the straight line")
 
 # %% [markdown]
 # A fall of 12 to 14 points, and never a point off the line: the published curve is a coin's. This
-# is no reproach to the idea. By image, the same idea is worth far more than its paper could show.
+# is no reproach to the idea. On our images, decided one by one, the same idea is worth a good deal
+# more than a coin.
 #
 # And the learned gate? Compare it fairly: on AG-HBN's own heads, against the tolerance rule at the
 # gate's specificity.
@@ -260,7 +261,7 @@ gates.rename_axis("exit").round(3)
 
 # %%
 assert (gates["gate"] < gates["tolerance"] + 0.005).all()
-print("At the gate's specificity, the tolerance rule does as well as the gate, within half a point.")
+print("At the gate's specificity, tolerance does as well as the gate, within half a point.")
 
 # %% [markdown]
 # (Here tau was matched to the gate's specificity on the very test images; nothing else was chosen.)

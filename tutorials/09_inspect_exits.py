@@ -392,7 +392,14 @@ explorer.static()
 assert explorer.evaluation.accuracy >= seen[1.5].accuracy
 assert explorer.evaluation.specificity >= 0.5
 assert "report it on other records" in explorer.message
-print("The explorer reminds you itself: chosen on validation images, to be reported on others.")
+assert explorer.evaluation.exit_shares[0] == 1.0
+print("It lets everybody leave at exit 1.")
+
+# %% [markdown]
+# The cheapest way to that accuracy is never to go deeper than exit 1. You have met the reason three
+# times in this series: on these sets depth gives only little. An honest search finds that out. And
+# the explorer's message reminds you of something: what was chosen on validation images is to be
+# reported on others.
 
 # %% [markdown]
 # ### Exercise 3 · Choose here, report there
@@ -428,3 +435,64 @@ check(accuracy_on_test, expected, tolerance=1e-5, hint="the explorer's own numbe
 # ```
 #
 # </details>
+
+# %% [markdown]
+# ## Watch it learn, and stop it
+#
+# The third widget watches a training. You hand it to `fit` as `on_step`; it draws the loss, the
+# accuracy of every head, the time left, and a button that stops. Here we train a fresh network for
+# three epochs, and an impatient function presses the button for you after a hundred steps.
+#
+# **Before you run the next cell:** what will you have after the stop? Nothing, an error, or a
+# network?
+
+# %% tags=["nbval-ignore-output"]
+few = replace(splits, train=splits.train.subset(range(12_000)), val=splits.val.subset(range(1_000)))
+pupil = models.create("gran-hbn", splits.hierarchy, width=0.25)
+monitor = TrainingMonitor(splits.hierarchy)
+display(monitor)
+
+
+def impatient(step):
+    if step.number == 100:
+        monitor.stop()
+    return monitor(step)
+
+
+config = TrainConfig.quick(splits.name, epochs=3, batch_size=64, schedule="constant")
+history = fit(pupil, few, config, on_step=impatient, progress=False)
+
+# %%
+scores = history.epochs[-1].cells["val"]
+assert len(history.epochs) == 1
+assert all(s.top1 > 2 / splits.hierarchy.num_classes[s.level_index] for s in scores)
+print("One unfinished epoch in the history, and every head at least twice as good as chance.")
+
+# %% [markdown]
+# You have a network: what was learned is kept and measured on the validation images. Stopping early
+# is not a failure of a run, it is a decision, like leaving early. This is what the monitor shows
+# where widgets do not run:
+
+# %% tags=["nbval-ignore-output"]
+monitor.static()
+
+# %% [markdown]
+# ## What you learned
+#
+# - The inspector writes the rule out with one image's numbers: the tolerance chooses the level, the
+#   thresholds choose the exit.
+# - Entropy says how undecided a head is, not whether it is right: some mistakes are made with great
+#   confidence, and a few of those are the label's.
+# - Depth mends some images and spoils nearly as many; exits err in different places.
+# - Separate heads can contradict each other, and the fine one can be surer than the coarse one.
+# - Search on validation records, report on test records. Widgets make it easy to forget that.
+#
+# ## References
+#
+# - Y. Kaya, S. Hong, T. Dumitras, *Shallow-Deep Networks: Understanding and Mitigating Network
+#   Overthinking*, ICML 2019.
+# - B. Sanati and others, *Exploiting Class-Granular Classifications to Improve Inference Efficiency
+#   with Dynamic DNNs*: Algorithm 1.
+# - `hbnlab.widgets`: each class says in its docstring how to drive it.
+#
+# Next: [10 · Reproduce the study](10_reproduce_the_study.ipynb).

@@ -407,12 +407,12 @@ check(bill, float(3 * row.flops * 45_000 * 120), tolerance=0.01, hint="images ti
 # width instead of guessing, and scale.
 
 # %% tags=["nbval-ignore-output"]
-little = replace(splits, train=splits.train.subset(range(512)), val=splits.val.subset(range(64)))
+little = replace(splits, train=splits.train.subset(range(256)), val=splits.val.subset(range(64)))
 full_width = models.create("gran-hbn", splits.hierarchy, width=1.0)
 short = config.change(epochs=1, device="cpu")
 seconds = fit(full_width, little, short, progress=False).seconds
-hours = seconds / 512 * 45_000 * 120 / 3600
-print(f"{512 / seconds:.0f} images/s here: about {hours:.0f} hours for Gran-HBN alone")
+hours = seconds / 256 * 45_000 * 120 / 3600
+print(f"{256 / seconds:.0f} images/s here: about {hours:.0f} hours for Gran-HBN alone")
 
 # %%
 assert hours > 0.2

@@ -32,12 +32,11 @@ def exits_table(results: Mapping[str, Any]) -> str:
     titles += ["study: hierarchical %", "study: specificity", "study: MFLOPs"]
     rows = []
     for name, row in _sections(results, "exits"):
-        is_single = len(results["networks"][name][0]["exits"]) == 1
         study = _study_row(name, row[0], results["dataset"]["level_names"])
         rows.append(
             [
                 name,
-                "final" if is_single else str(row[0]["exit"]),
+                _exit_name(results, name, row[0]),
                 row[0]["answers"],
                 shown(row, "accuracy"),
                 shown(row, "hierarchical_accuracy"),
@@ -141,7 +140,7 @@ def severity_table(results: Mapping[str, Any]) -> str:
     for section, label in (("exits", "answers"), ("rules", "name")):
         for name, row in _sections(results, section):
             of = [one["severity"] for one in row]
-            place = f"exit {row[0]['exit']}, " if section == "exits" else ""
+            place = f"exit {_exit_name(results, name, row[0])}, " if section == "exits" else ""
             numbers = [
                 shown(of, "mistake_rate"),
                 shown(of, "height_of_mistakes", factor=1, digits=3),
@@ -182,7 +181,7 @@ def shown(rows: Rows, key: str, *, factor: float | int = 100, digits: int = 1) -
         middle, ends = found["mean"], [found["low"], found["high"]]
     else:
         middle, ends = values[0], rows[0].get("intervals", {}).get(key, [])
-    text, *limits = [f"{factor * value:.{digits}f}" for value in (middle, *ends)]
+    text, *limits = [_decimal(factor * value, digits) for value in (middle, *ends)]
     if set(limits) <= {text}:
         return text
     return f"{text} ({limits[0]} to {limits[1]})"
@@ -216,6 +215,12 @@ def _grouped(
     return groups
 
 
+def _exit_name(results: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> str:
+    """The number of an exit, or "final" of a network with a single one, as in the study."""
+    single = len(results["networks"][name][0]["exits"]) == 1
+    return "final" if single else str(row["exit"])
+
+
 def _study_row(
     name: str, row: Mapping[str, Any], level_names: Sequence[str]
 ) -> PublishedRow | None:
@@ -246,7 +251,12 @@ def _study_cells(row: PublishedRow | None) -> list[str]:
 def _range(rows: Rows, low: str, high: str) -> str:
     """From a lower to an upper end, means over seeds."""
     ends = [sum(row[key] for row in rows) / len(rows) for key in (low, high)]
-    return f"{ends[0]:.2f} to {ends[1]:.2f}"
+    return f"{_decimal(ends[0], 2)} to {_decimal(ends[1], 2)}"
+
+
+def _decimal(value: float | int, digits: int) -> str:
+    """A number with so many digits, and no minus before what rounds to 0."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _batches(size: int) -> str:

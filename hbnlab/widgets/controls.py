@@ -5,7 +5,7 @@ from typing import Any
 
 import ipywidgets as w
 
-_NAME_WIDTH = "130px"
+_STEP, _DIGITS = 0.01, 2
 
 
 class Control:
@@ -55,30 +55,25 @@ class NumberControl(Control):
     Args:
         name: of the number.
         limits: lowest and highest value; what lies outside is shown at the nearer one.
-        on_change: as for ``Control``.
-        step: by which arrow keys move it.
+        on_change: as for ``Control``. Sliders move by hundredths, the box takes any number.
     """
 
     def __init__(
-        self,
-        name: str,
-        limits: tuple[float, float],
-        on_change: Callable[[float], None],
-        *,
-        step: float = 0.01,
+        self, name: str, limits: tuple[float, float], on_change: Callable[[float], None]
     ) -> None:
         self._limits = limits
-        shared = {"min": limits[0], "max": limits[1], "step": step, "description": name}
+        shared: dict[str, Any] = {"min": limits[0], "max": limits[1], "description": name}
         shared["value"] = limits[0]
         slider = w.FloatSlider(
             **shared,
+            step=_STEP,
             readout=False,
-            style={"description_width": _NAME_WIDTH},
+            style={"description_width": "initial"},
             layout={"flex": "1 1 auto", "min_width": "240px"},
         )
         # A label of no width is not seen but read.
         box = w.BoundedFloatText(
-            **shared, style={"description_width": "0px"}, layout={"width": "80px"}
+            **shared, step=_STEP, style={"description_width": "0px"}, layout={"width": "80px"}
         )
         super().__init__((slider, box), on_change)
         layout = {"flex": "1 1 360px", "max_width": "520px", "overflow": "hidden"}
@@ -89,6 +84,17 @@ class NumberControl(Control):
         low, high = self._limits
         super().show(min(max(value, low), high))
 
+    def _moved(self, change: Any) -> None:
+        slider, box = self._parts
+        if change["owner"] is slider:
+            # On the page a slider stands at whole steps only, counted from its lowest value with
+            # the rounding of binary fractions, and it sends that back as if it had been moved.
+            value = round(change["new"], _DIGITS)
+            if abs(value - box.value) < _STEP / 2:
+                return
+            change = change | {"new": value}
+        super()._moved(change)
+
 
 def choice(name: str, options: Sequence[str], on_change: Callable[[str], None]) -> Control:
     """One of several words, from a list that opens."""
@@ -96,8 +102,8 @@ def choice(name: str, options: Sequence[str], on_change: Callable[[str], None]) 
         description=name,
         options=list(options),
         disabled=len(options) < 2,
-        style={"description_width": _NAME_WIDTH},
-        layout={"width": "auto", "flex": "0 1 360px"},
+        style={"description_width": "initial"},
+        layout={"width": "auto", "max_width": "300px"},
     )
     return Control((menu,), on_change)
 
@@ -109,8 +115,8 @@ def whole_number(name: str, limits: tuple[int, int], on_change: Callable[[int], 
         min=limits[0],
         max=limits[1],
         value=limits[0],
-        style={"description_width": _NAME_WIDTH},
-        layout={"width": "230px"},
+        style={"description_width": "initial"},
+        layout={"width": "150px"},
     )
     return Control((box,), on_change)
 
@@ -123,7 +129,7 @@ def number(name: str, limits: tuple[float, float], value: float) -> w.BoundedFlo
         max=limits[1],
         value=value,
         style={"description_width": "initial"},
-        layout={"width": "auto"},
+        layout={"width": f"calc({len(name)}ch + 80px)"},
     )
 
 
@@ -159,4 +165,7 @@ def button(name: str, on_click: Callable[[], object], *, tooltip: str = "") -> w
 
 def row(*parts: w.Widget) -> w.Box:
     """Controls beside each other, in as many lines as they need."""
-    return w.Box(list(parts), layout={"flex_flow": "row wrap", "align_items": "center"})
+    return w.Box(
+        list(parts),
+        layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 14px"},
+    )

@@ -51,7 +51,7 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
 
     Args:
         records: of validation images, for choosing; of test images, for looking.
-        policy: where to start; None starts in the middle of the cloud of the first rule that fits.
+        policy: where to start; None = from the first rule that fits, where most images leave early.
             It also chooses the coarse level, for trees of more than two levels.
 
     Attributes:
@@ -185,9 +185,9 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
     # ------------------------------------------------------------------ within
 
     def _start(self) -> ThresholdPolicy:
-        """The middle of the first cloud."""
+        """Where to start under the first rule."""
         kind = next(iter(self._rulebook.kinds.values()))
-        return self._rulebook.middle(kind, Setting())
+        return self._rulebook.start(kind, Setting())
 
     def _take(self, policy: Policy) -> None:
         self._policy = self._rulebook.checked(policy)
@@ -239,9 +239,9 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
     def _make_search(self) -> w.Widget:
         """What is wished, and the two buttons that look for it."""
         now, most = self._evaluation, self._records.macs_to(self._records.num_exits - 1)
-        specific = number("answered finely, at least (%)", (0.0, 100.0), 0.0)
+        specific = number("and finely at least (%)", (0.0, 100.0), 0.0)
         accurate = number("accuracy of at least (%)", (0.0, 100.0), round(100 * now.accuracy))
-        budget = number("at most (million FLOPs)", (0.0, 2e-6 * most), 1e-6 * now.mean_flops)
+        budget = number("at most (million FLOPs)", (0.0, 2e-6 * most), float(mega(now.mean_flops)))
 
         def for_accuracy() -> None:
             wished = accurate.value / 100, specific.value / 100
@@ -251,11 +251,11 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
             self.best_for_budget(1e6 * budget.value, specificity=specific.value / 100)
 
         return row(
-            specific,
             accurate,
             button("best for this accuracy", for_accuracy),
             budget,
             button("best for this budget", for_budget),
+            specific,
         )
 
     def _draw(self) -> None:

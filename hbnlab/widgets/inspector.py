@@ -191,8 +191,8 @@ class ExitInspector(PolicyPanel[Policy]):
             ),
         }
         steps = [
-            button("previous", self.previous, tooltip="the image before that fits"),
-            button("next", self.next, tooltip="the next image that fits"),
+            button("previous", self.previous, tooltip="the image before that matches"),
+            button("next", self.next, tooltip="the next image that matches"),
         ]
         self._pickers = row(
             self._number.widget, *steps, *(menu.widget for menu in self._menus.values())
@@ -227,5 +227,5 @@ class ExitInspector(PolicyPanel[Policy]):
         self._sliders.show(self._policy)
         found, total = len(self._matches), plural(len(self._records), "image")
         here = "this one too" if self._index in self._matches else "this one does not"
-        self._found.value = f"{found:,} of {total} fit what is asked for, {here}."
+        self._found.value = f"{found:,} of {total} match, {here}."
         self._shown_page.value = self._page()

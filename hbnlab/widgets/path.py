@@ -7,7 +7,7 @@ from hbnlab.plots.canvas import mega
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.widgets.shown import Shown
 
-_STEP, _LEFT, _HEIGHT = 190, 100, 236
+_STEP, _LEFT, _HEIGHT = 190, 130, 236
 _STAGE, _BRANCH, _HEAD = 40, 118, 184
 _BOX = (104, 40)
 _HEAD_STEP = 78

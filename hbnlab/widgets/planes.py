@@ -15,7 +15,7 @@ from hbnlab.plots.palette import BLACK, BLUE, GREY, ORANGE, VERMILLION
 from hbnlab.records import ExitRecords
 from hbnlab.widgets.pictures import snapshot
 
-_SIZE = (9.6, 3.9)
+_SIZE = (8.6, 3.8)
 _DPI = 100
 _ALONG = ("specificity", "mean_flops")
 

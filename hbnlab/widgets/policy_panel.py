@@ -13,7 +13,6 @@ from hbnlab.widgets.controls import NumberControl, row
 from hbnlab.widgets.limits import threshold_limits, tolerance_limits
 from hbnlab.widgets.panel import Panel
 
-
 _P = TypeVar("_P", bound=Policy)
 
 

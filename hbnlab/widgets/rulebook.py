@@ -144,8 +144,8 @@ class Rulebook:
     def cloud(self, kind: RuleKind, setting: Setting) -> Cloud:
         """Policies from nobody leaves early to everybody does, and from all coarse to all fine.
 
-        Thresholds and tolerances are quantiles of what they are compared with, to the nearest
-        hundredth, in all combinations; where these were too many, all exits take the same quantile.
+        Thresholds and tolerances are quantiles of what they are compared with, rounded, in all
+        combinations; where these were too many, all exits take the same quantile.
         """
         key = (kind.name, setting)
         if key not in self._clouds:
@@ -161,22 +161,23 @@ class Rulebook:
         step = (high - low) / (_LINE_TOLERANCES - 1)
         return [replace(policy, fine_tolerance=low + n * step) for n in range(_LINE_TOLERANCES)]
 
-    def middle(self, kind: RuleKind, setting: Setting) -> ThresholdPolicy:
-        """The policy in the middle of a cloud."""
-        policies = self.cloud(kind, setting).policies
-        return policies[len(policies) // 2]
+    def start(self, kind: RuleKind, setting: Setting) -> ThresholdPolicy:
+        """A policy to begin with: thresholds that most scores pass, the median tolerance."""
+        quartile = 3 if kind.policy.larger_leaves_more else 1
+        thresholds = [column[quartile] for column in self._thresholds(kind, 5, setting)]
+        tolerances = self._tolerances(kind, setting)
+        return kind.make(thresholds, tolerances[len(tolerances) // 2], setting)
 
     def under(self, kind: RuleKind, policy: ThresholdPolicy) -> ThresholdPolicy:
         """A policy of another rule: with the same numbers where these are compared with the same.
 
-        Where they are not, and for a tolerance that there has not been, those in the middle of the
-        cloud.
+        Where they are not, and for a tolerance that there has not been, those of ``start``.
         """
         setting = Setting.of(policy)
-        middle = self.middle(kind, setting)
+        start = self.start(kind, setting)
         if kind.score != self.kind_of(policy).score:
-            return middle
-        tolerant = next((p for p in (policy, middle) if isinstance(p, FineTolerance)), None)
+            return start
+        tolerant = next((p for p in (policy, start) if isinstance(p, FineTolerance)), None)
         tolerance = 0.0 if tolerant is None else float(tolerant.fine_tolerance)
         return kind.make(policy.thresholds, tolerance, setting)
 
@@ -225,14 +226,15 @@ class Rulebook:
             for n in range(self._records.num_exits)
         ]
         gap = torch.cat(gaps)
-        return _values(gap, _TOLERANCES, float(gap.min()) - 0.01, float(gap.max()) + 0.01)
+        low, high = round(float(gap.min()) - 0.01, 2), round(float(gap.max()) + 0.01, 2)
+        return _values(gap, _TOLERANCES, low, high)
 
 
 def _values(scores: Float[Tensor, " score"], number: int, low: float, high: float) -> list[float]:
-    """Low, quantiles of the scores between, and high, to the nearest hundredth, rising."""
+    """Low, quantiles of the scores between, and high, rising, each with two digits that count."""
     shares = torch.linspace(0, 1, number, dtype=torch.float64)[1:-1]
     between = torch.quantile(scores.double(), shares.to(scores.device)).tolist()
-    return [round(value, 2) for value in (low, *between, high)]
+    return [low, *(float(f"{value:.2g}") for value in between), high]
 
 
 def _by_batch(scores: Float[Tensor, " sample"], batch_size: int | None) -> Float[Tensor, " score"]:
