@@ -51,7 +51,7 @@ def test_test_writes_one_entry_a_cell_and_the_policies(run, capsys):
     assert main(["test", "--out", str(run)]) == 0
     report = json.loads((run / "test.json").read_text())
     cells = [(cell["exit"], cell["level"]) for cell in report["cells"]]
-    assert cells == [(exit, level) for exit in (1, 2, 3) for level in ("coarse", "fine")]
+    assert cells == [(number, level) for number in (1, 2, 3) for level in ("coarse", "fine")]
     for cell in report["cells"]:
         assert 0 <= cell["accuracy"] <= cell["hierarchical_accuracy"] <= 1
         assert cell["flops"] > 0

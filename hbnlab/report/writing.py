@@ -22,7 +22,7 @@ def write_report(plan: Plan, results: Mapping[str, Any], drawn: Sequence[Drawn])
         "## Figures\n",
         *(_figure(one) for one in drawn),
         *_without_history(results, drawn),
-        *_differences(plan, results),
+        *_differences(plan),
         *_files(plan),
     ]
     return "\n".join(parts)
@@ -59,6 +59,8 @@ def _opening(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
             "These networks were trained with other settings than the study's, those of its table "
             "I come with `--preset paper`.\n"
         )
+    if plan.paper_protocol:
+        yield _augmentation_note(plan, results)
     yield _how_to_read(len(seeds))
 
 
@@ -226,7 +228,7 @@ def _without_history(results: Mapping[str, Any], drawn: Sequence[Drawn]) -> Iter
         )
 
 
-def _differences(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
+def _differences(plan: Plan) -> Iterator[str]:
     this = "the study's protocol" if plan.paper_protocol else "our protocol"
     yield (
         f"## Where the protocols differ\n\nThis report follows **{this}**. What the paper says, "
@@ -238,8 +240,6 @@ def _differences(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
         for number, one in enumerate(DIFFERENCES, start=1)
     ]
     yield tables.markdown_table(titles, rows)
-    if plan.paper_protocol:
-        yield _augmentation_note(plan, results)
 
 
 def _augmentation_note(plan: Plan, results: Mapping[str, Any]) -> str:

@@ -22,12 +22,12 @@ def snapshot(canvas: FigureCanvasAgg, words: str) -> HtmlFigure:
     return HtmlFigure(file.getvalue(), words, pixels.shape[1])
 
 
-def enlarged(image: UInt8[Tensor, "3 height width"], words: str, *, height: int = 150) -> str:
+def enlarged(image: UInt8[Tensor, "3 height width"], words: str, *, width: int = 150) -> str:
     """An image element that shows the pixels of a small picture as they are."""
     file = io.BytesIO()
     Image.fromarray(array(image.permute(1, 2, 0))).save(file, format="png")
     data = base64.b64encode(file.getvalue()).decode("ascii")
     return (
-        f'<img alt="{html.escape(words)}" height="{height}" style="image-rendering: pixelated" '
-        f'src="data:image/png;base64,{data}">'
+        f'<img alt="{html.escape(words)}" width="{width}" style="width: {width}px; '
+        f'image-rendering: pixelated" src="data:image/png;base64,{data}">'
     )

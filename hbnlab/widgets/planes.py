@@ -52,11 +52,8 @@ class Planes:
 
     def lay(self, cloud: Sequence[Evaluation]) -> None:
         """Draw a cloud, and join what is best in it."""
-        self._number = len(cloud)
-        accuracies = [result.accuracy for result in cloud]
-        low, high = self._axes[0].get_ylim()
-        if min(accuracies) < low or max(accuracies) > high:
-            self._draw_axes(min(low, *accuracies), max(high, *accuracies))
+        self._laid = cloud
+        self._make_room([result.accuracy for result in cloud])
         self._canvas.restore_region(self._empty)
         self._over(self._cloud, cloud, cloud)
         best = [cloud[number] for number in metrics.frontier(cloud)]
@@ -65,13 +62,15 @@ class Planes:
 
     def at(self, point: Evaluation, line: Sequence[Evaluation]) -> HtmlFigure:
         """The picture with the point, and the line that it would move along with its tolerance."""
+        if self._make_room([point.accuracy, *(result.accuracy for result in line)]):
+            self.lay(self._laid)
         self._canvas.restore_region(self._background)
         self._over(self._other, line, line)
         self._over(self._point, [point], [point])
         words = (
             f"Accuracy {percent(point.accuracy)} at specificity {percent(point.specificity)} and "
             f"{mega(point.mean_flops)} million FLOPs an image, among "
-            f"{plural(self._number, 'operating point')} of the same rule."
+            f"{plural(len(self._laid), 'operating point')} of the same rule."
         )
         return snapshot(self._canvas, words)
 
@@ -92,9 +91,18 @@ class Planes:
             light_grid(ax)
             as_percent(ax.yaxis)
 
+    def _make_room(self, accuracies: Sequence[float]) -> bool:
+        """Draw the lowest layer anew if it has no room for these accuracies; say if so."""
+        low, high = min(self._lowest, *accuracies), max(self._highest, *accuracies)
+        if (low, high) == (self._lowest, self._highest):
+            return False
+        self._draw_axes(low, high)
+        return True
+
     def _draw_axes(self, low: float, high: float) -> None:
-        """Draw the lowest layer, with room for these accuracies."""
-        edge = 0.05 * (high - low) or 0.05
+        """Draw the lowest layer, with room for accuracies from ``low`` to ``high``."""
+        self._lowest, self._highest = low, high
+        edge = 0.08 * (high - low) or 0.05
         self._axes[0].set_ylim(low - edge, high + edge)
         self._canvas.draw()
         self._empty = self._canvas.copy_from_bbox(self._figure.bbox)

@@ -47,13 +47,21 @@ def _card(shown: Shown, exit_index: int) -> str:
         "not reached": "The image has left before; a network that really leaves computes no more.",
         "not looked at": "The rule does not look at this branch, so it need not be run.",
     }.get(state, "")
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines.get(exit_index, ()))
+    items = "".join(f"<li>{_unbroken(line)}</li>" for line in lines.get(exit_index, ()))
     if items:
         rule = f'Rule{shown.by_batch}:<ol style="margin: 0; padding-left: 20px">{items}</ol>'
     return (
         f'<section style="{_ANSWERS if state == "leaves" else _CARD}">'
         f"<b>Exit {exit_index + 1}: {state}</b>{heads}<div>{rule}</div></section>"
     )
+
+
+def _unbroken(line: str) -> str:
+    """A line of the rule whose numbers and verdict stay together."""
+    question, mark, answer = (html.escape(part) for part in line.partition("? "))
+    if not mark:
+        return question
+    return f'{question}{mark}<span style="white-space: nowrap">{answer}</span>'
 
 
 def _head(shown: Shown, exit_index: int, level: int) -> str:

@@ -1,0 +1,96 @@
+"""Settings of the book, which Sphinx reads from the folder that ``tools/make_book.py`` fills.
+
+Nothing in a page is fetched from elsewhere when it is read: formulas are MathML, which browsers
+draw themselves, and widgets stand as the pictures and words that they leave in a notebook.
+"""
+
+import re
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+import hbnlab
+
+project = "hbnlab"
+author = "hbnlab contributors"
+version = release = hbnlab.__version__
+language = "en"
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["conf.py", "**.ipynb_checkpoints"]
+
+# ---------------------------------------------------------------------- pages
+
+html_theme = "sphinx_book_theme"
+html_title = f"hbnlab {version}"
+html_theme_options = {"home_page_in_toc": True, "show_toc_level": 2}
+html_copy_source = True
+html_show_copyright = False
+html_math_renderer = "mathml"
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+# ---------------------------------------------------------------------- notebooks
+
+# The outputs that are stored in the notebooks are shown; `make test` has compared them.
+nb_execution_mode = "off"
+nb_output_stderr = "remove"
+# Without the scripts of a content delivery network no widget can live in a page, so what a
+# widget leaves for readers without one is shown.
+nb_ipywidgets_js = {}
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+
+# ---------------------------------------------------------------------- reference
+
+autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_custom_sections = ["Shapes", "Source"]
+
+_TABLE = re.compile(r"^\|(?P<cells>.*)\|$")
+
+
+def setup(app: Any) -> None:
+    """Tell Sphinx of the two things that it does not know: MathML, and tables in docstrings."""
+    app.add_html_math_renderer(
+        "mathml", inline_renderers=(_inline, None), block_renderers=(_block, None)
+    )
+    # Napoleon comes at 500 as well; a table is to be a table before it looks.
+    app.connect("autodoc-process-docstring", _tables_to_rst, priority=400)
+
+
+def _inline(writer: Any, node: nodes.Element) -> None:
+    writer.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def _block(writer: Any, node: nodes.Element) -> None:
+    formula = tex2mathml(node.astext(), as_block=True)
+    writer.body.append(f'<div class="math">{formula}</div>\n')
+    raise nodes.SkipNode
+
+
+def _tables_to_rst(
+    app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]
+) -> None:
+    """Docstrings have Markdown tables, which reStructuredText writes as ``list-table``."""
+    written: list[str] = []
+    inside = False
+    for line in lines:
+        row = _TABLE.match(line.strip())
+        if row is None:
+            inside = False
+            written.append(line)
+            continue
+        cells = [cell.strip() for cell in row["cells"].split("|")]
+        if not inside:
+            written += [".. list-table::", "   :header-rows: 1", ""]
+            inside = True
+        if set("".join(cells)) != {"-"}:
+            written += [f"   {'  - ' if n else '* - '}{cell}" for n, cell in enumerate(cells)]
+    lines[:] = written
