@@ -92,5 +92,6 @@ def _tables_to_rst(
             written += [".. list-table::", "   :header-rows: 1", ""]
             inside = True
         if set("".join(cells)) != {"-"}:
-            written += [f"   {'  - ' if n else '* - '}{cell}" for n, cell in enumerate(cells)]
+            bullets = ["   * - ", *["     - "] * (len(cells) - 1)]
+            written += [bullet + cell for bullet, cell in zip(bullets, cells, strict=True)]
     lines[:] = written

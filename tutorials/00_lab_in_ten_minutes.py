@@ -103,7 +103,7 @@ config = TrainConfig.quick("glyphs", epochs=5)
 history = fit(network, splits, config, say, progress=False)
 
 # %% [markdown]
-# Colour and marker tell the exit, dashed lines are coarse, solid lines are fine. A coin toss would
+# Colour and marker tell the exit; dashed lines are coarse, solid ones fine. A blind guess would
 # reach 5 % coarse and 1 % fine.
 
 # %%
@@ -339,7 +339,7 @@ plots.to_html(sheet, dpi=80)
 # - Coarse answers are right more often. Depth gives little here; the images differ far more than
 #   the exits do.
 # - The fine tolerance tau trades accuracy for specificity, image by image, without new training.
-# - A threshold on the entropy lets easy images leave early, and most of the work is saved.
+# - A threshold on the entropy lets easy images leave early, and much of the work is saved.
 #
 # For the long form of this run, type `make demo` in a terminal; `make demo DATASET=fashion_mnist`
 # does the same on real images.

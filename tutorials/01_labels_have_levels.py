@@ -435,7 +435,8 @@ print("Glyphs keep their labels under:", drawn.train.augmentations or "no augmen
 # so on, and read them back as if they were yours.
 
 # %%
-root = Path(tempfile.mkdtemp())
+folder = tempfile.TemporaryDirectory()  # gone when the kernel stops
+root = Path(folder.name)
 for family, name in [("chess", "king"), ("chess", "rook"), ("music", "flat")]:
     (root / family / name).mkdir(parents=True)
     wanted = torch.full((10,), GLYPHS.class_names[1].index(name))

@@ -157,7 +157,7 @@ print("Shares fitted on validation hold on test, to within 3 points.")
 # %%
 decisions = rule.decide(test)
 sheet = plots.leaving_sheet(splits.test.images, decisions, test.labels, test.hierarchy)
-plots.to_html(sheet, dpi=80)
+plots.to_html(sheet)
 
 # %% [markdown]
 # ## Rules 2, 3 and 4: confidence, margin, patience
@@ -260,8 +260,8 @@ print("and at most a point of accuracy below exit 3.")
 # compares medians, for one run on a busy machine says nothing.
 
 # %% tags=["nbval-ignore-output"]
-images = splits.test.normalise(splits.test.images[:3000])
-some = test.subset(torch.arange(3000))
+images = splits.test.normalise(splits.test.images[:2000])
+some = test.subset(torch.arange(2000))
 contest = {"every branch": p.Patience(4), "straight": p.ForcedExit(2), "early": rule}
 times = {name: [] for name in contest}
 for _ in range(5):
@@ -306,10 +306,10 @@ print(f"at full width {ratio:.1f}x faster, FLOPs say {ideal:.1f}x")
 # %%
 run = inference.predict(network, images, rule)
 same = run.exit_index == rule.decide(some).exit_index
-doubt = test.entropy[:3000, :2, -1] - torch.tensor(rule.thresholds)
+doubt = test.entropy[:2000, :2, -1] - torch.tensor(rule.thresholds)
 close_call = (doubt.abs() <= 1e-5).any(dim=1)
 assert bool((same | close_call).all())
-assert run.images_per_stage[0] == 3000 > run.images_per_stage[1] > run.images_per_stage[2]
+assert run.images_per_stage[0] == 2000 > run.images_per_stage[1] > run.images_per_stage[2]
 print("Leaving for real and reading the records decide alike.")
 
 # %% [markdown]

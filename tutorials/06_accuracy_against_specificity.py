@@ -441,9 +441,9 @@ def tau_bound(family_sizes):
 check_function(
     tau_bound,
     [
-        (([5] * 20,), (0.0, math.log(5))),
-        (([1, 1],), (0.0, 0.0)),
         (([2, 7, 1],), (0.0, math.log(7))),
+        (([1, 1],), (0.0, 0.0)),
+        (([5] * 20,), (0.0, math.log(5))),
     ],
     hint="The gap is the entropy of the member given the family; when is that largest?",
 )

@@ -162,10 +162,19 @@ def _add_bench(commands: Any) -> None:
 
 
 def _add_lab(commands: Any) -> None:
-    lab = commands.add_parser("lab", help="open JupyterLab in a folder of notebooks")
+    lab = commands.add_parser(
+        "lab",
+        help="open the lessons in JupyterLab",
+        description="Copy the lessons into DIR, where they are not there yet, and open JupyterLab "
+        "on it. What you have changed is kept; delete a notebook to get it anew.",
+    )
     lab.set_defaults(run=run.lab)
     lab.add_argument(
-        "folder", nargs="?", default="notebooks", type=Path, help="(default: notebooks)"
+        "folder",
+        nargs="?",
+        metavar="DIR",
+        type=Path,
+        help=f"(default: {run.LESSONS}; in a clone of the repository its own notebooks)",
     )
 
 

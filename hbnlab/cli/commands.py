@@ -1,17 +1,20 @@
 """What each command of ``hbnlab`` does with its arguments."""
 
 import argparse
+import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from hbnlab import models, report, runs
-from hbnlab.cli import tables
+from hbnlab.cli import lessons, tables
 from hbnlab.storage import write_json
 from hbnlab.training import TrainConfig
 from hbnlab.training.device import choose_device
 
 QUICK_WIDTH = 0.25
+LESSONS = Path("hbnlab-lessons")
 _SETTINGS = (
     "epochs",
     "post_epochs",
@@ -42,7 +45,7 @@ def demo(chosen: argparse.Namespace) -> int:
     print(f"\nwritten to {chosen.out}:")
     for path in sorted(chosen.out.iterdir()):
         print(f"  {path.name:<28} {path.stat().st_size / 1e6:8.2f} MB")
-    print("\nnext: make lab (or: jupyter lab notebooks), and hbnlab train --help")
+    print("\nnext: hbnlab lab, and hbnlab train --help")
     return 0
 
 
@@ -126,10 +129,19 @@ def bench(chosen: argparse.Namespace) -> int:
 
 
 def lab(chosen: argparse.Namespace) -> int:
-    """Open JupyterLab and wait until it ends."""
-    if not chosen.folder.is_dir():
-        raise FileNotFoundError(f"a folder of notebooks is expected at {chosen.folder}, found none")
-    return subprocess.call([sys.executable, "-m", "jupyterlab", str(chosen.folder)])
+    """Open JupyterLab on the lessons and wait until it ends."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise ValueError('JupyterLab is not installed; get it with: pip install "hbnlab[notebooks]"')
+    series = lessons.series_folder()
+    folder = chosen.folder or (series if lessons.is_repository(series) else LESSONS)
+    if folder.resolve() != series.resolve():
+        handed_out = lessons.hand_out(folder)
+        print(f"{len(handed_out.copied)} lessons copied to {folder}")
+        if handed_out.changed:
+            print(f"kept as you have changed them: {', '.join(handed_out.changed)}")
+    # In a container one is often root, where Jupyter asks to be told so.
+    as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: -1)() == 0 else []
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(folder), *as_root])
 
 
 def data_choice(chosen: argparse.Namespace, name: str) -> runs.DataChoice:

@@ -30,7 +30,7 @@ class Reliability:
 
     @property
     def expected_error(self) -> float:
-        """Expected calibration error: mean |accuracy - confidence| over images, in [0, 1].
+        """Expected calibration error: mean ``|accuracy - confidence|`` over images, in [0, 1].
 
         Source:
             Guo et al., "On calibration of modern neural networks", ICML 2017.

@@ -1,0 +1,63 @@
+"""The notebooks of the series: where they are, and how a person gets copies to work in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import hbnlab
+from hbnlab.storage import atomic_path
+
+PACKAGE = Path(hbnlab.__file__).parent
+PATTERN = "[0-9][0-9]_*.ipynb"
+
+
+@dataclass(frozen=True)
+class HandedOut:
+    """What happened to the notebooks of the series in a folder.
+
+    Attributes:
+        copied: names of those that were not there.
+        changed: names of those that are there and differ from the series; they were left alone.
+    """
+
+    copied: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def series_folder() -> Path:
+    """Where the series is: within an installed package, beside a package used from its repository.
+
+    Raises:
+        FileNotFoundError: when it is in neither place.
+    """
+    for folder in (PACKAGE / "notebooks", PACKAGE.parent / "notebooks"):
+        if any(folder.glob(PATTERN)):
+            return folder
+    raise FileNotFoundError(
+        f"the lessons are expected in {PACKAGE / 'notebooks'}, found none; install hbnlab again"
+    )
+
+
+def is_repository(folder: Path) -> bool:
+    """Whether the series is that of a repository, where people work on the notebooks themselves."""
+    return folder.parent == PACKAGE.parent
+
+
+def hand_out(folder: Path) -> HandedOut:
+    """Copy the series into a folder, which is made if need be; a file that is there stays.
+
+    So notebooks that someone has worked in are kept, whatever has become of the series since.
+
+    Raises:
+        FileExistsError: when the name of the folder is that of a file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copied, changed = [], []
+    for source in sorted(series_folder().glob(PATTERN)):
+        target, content = folder / source.name, source.read_bytes()
+        if not target.exists():
+            with atomic_path(target) as partial:
+                partial.write_bytes(content)
+            copied.append(source.name)
+        elif target.read_bytes() != content:
+            changed.append(source.name)
+    return HandedOut(tuple(copied), tuple(changed))
