@@ -20,7 +20,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 	$(shell $(python) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(python))))
 
 .PHONY: help setup demo test check format-check lint types imports pairs pytest format notebooks \
-	notebook-times soak lab weights clean
+	notebook-times soak lab voila site weights clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,13 @@ soak: $(STAMP) ## the series twice from clean kernels, as handed out and solved;
 lab: $(STAMP) ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks \
 		$(if $(filter 0,$(shell id -u)),--allow-root)
+
+voila: $(STAMP) ## serve notebook 09 as an app, without its code
+	@$(BIN)/voila notebooks/09_*.ipynb
+
+site: $(STAMP) ## build the book into site/, without the network
+	@time $(PY) tools/make_book.py
+	@echo "open site/index.html"
 
 weights: $(STAMP) ## train the bundled weights again (long)
 	@$(PY) tools/make_weights.py

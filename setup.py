@@ -9,7 +9,7 @@ LESSONS = "[0-9][0-9]_*.ipynb"
 
 
 class BuildWithLessons(build_py):
-    """Copy ``notebooks/`` to ``hbnlab/notebooks/``; an editable install reads them where they are."""
+    """Copy ``notebooks/`` to ``hbnlab/notebooks/``, but for an editable install, which has both."""
 
     def run(self) -> None:
         """Build the package, then put the lessons into it."""

@@ -24,7 +24,9 @@ exclude_patterns = ["conf.py", "**.ipynb_checkpoints"]
 
 html_theme = "sphinx_book_theme"
 html_title = f"hbnlab {version}"
-html_theme_options = {"home_page_in_toc": True, "show_toc_level": 2}
+html_theme_options = {"home_page_in_toc": True, "navbar_persistent": [], "show_toc_level": 2}
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
 html_copy_source = True
 html_show_copyright = False
 html_math_renderer = "mathml"
@@ -71,7 +73,7 @@ def _inline(writer: Any, node: nodes.Element) -> None:
 
 def _block(writer: Any, node: nodes.Element) -> None:
     formula = tex2mathml(node.astext(), as_block=True)
-    writer.body.append(f'<div class="math">{formula}</div>\n')
+    writer.body.append(f'<div class="formula">{formula}</div>\n')
     raise nodes.SkipNode
 
 

@@ -25,6 +25,13 @@ NOTEBOOKS = {
         "print(object(), 'took 0.31 s')",
         ("stdout", "<object object at 0x7f2d> took 12 s\n"),
     ),
+    "figure": (
+        """print('<img alt="95.1 %" src="data:image/png;base64,Ab+/=="> <figure: at 95.1 %>')""",
+        (
+            "stdout",
+            '<img alt="95.2 %" src="data:image/png;base64,Xy5s1min0=="> <figure: at 95.2 %>\n',
+        ),
+    ),
     "wrong": ("print(1 + 1)", ("stdout", "3\n")),
 }
 
@@ -66,6 +73,10 @@ def test_what_a_cell_writes_to_stderr_is_not_compared(with_our_settings):
 
 def test_addresses_and_wall_times_are_not_compared(with_our_settings):
     assert with_our_settings["timed"] == "PASSED"
+
+
+def test_pixels_and_words_of_a_figure_are_not_compared(with_our_settings):
+    assert with_our_settings["figure"] == "PASSED"
 
 
 def test_what_a_cell_prints_is_compared(with_our_settings):

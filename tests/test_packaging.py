@@ -35,7 +35,8 @@ def _read(name: str) -> str:
 
 
 def test_each_requirement_stands_once():
-    lines = [*PROJECT["dependencies"], *EXTRAS["notebooks"], *EXTRAS["test"], *EXTRAS["dev"]]
+    extras = [line for name, lines in EXTRAS.items() if name != "all" for line in lines]
+    lines = [*PROJECT["dependencies"], *extras]
     assert len(_ranges(lines)) == len(lines)
 
 
@@ -69,7 +70,7 @@ def test_every_requirement_has_one_tested_version_inside_its_range():
         assert canonicalize_name(name) not in pins
         pins[canonicalize_name(name)] = Version(pinned)
     wanted = _ranges([*PROJECT["dependencies"], *EXTRAS["notebooks"], *EXTRAS["test"]])
-    wanted |= _ranges(EXTRAS["dev"])
+    wanted |= _ranges([*EXTRAS["book"], *EXTRAS["dev"]])
     for name, specifier in wanted.items():
         assert name in pins, f"constraints.txt has no {name}"
         assert pins[name] in specifier
@@ -95,7 +96,9 @@ def wheel(tmp_path_factory) -> set[str]:
     """Names of the files in a wheel built as pip builds it, without the network."""
     pytest.importorskip("setuptools", minversion="77", reason="the wheel is built with setuptools")
     source = tmp_path_factory.mktemp("source")
-    for name in _package_files() | {"pyproject.toml", "README.md", "LICENSE"}:
+    for name in (
+        _package_files() | _lessons() | {"pyproject.toml", "setup.py", "README.md", "LICENSE"}
+    ):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
     built = subprocess.run(
@@ -120,9 +123,13 @@ def _package_files() -> set[str]:
     }
 
 
-def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
+def _lessons() -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+def test_the_wheel_holds_every_file_of_the_package_the_lessons_and_nothing_else(wheel):
     packed = {name for name in wheel if ".dist-info/" not in name}
-    assert packed == _package_files()
+    assert packed == _package_files() | {f"hbnlab/{name}" for name in _lessons()}
 
 
 def test_the_wheel_holds_the_licence(wheel):

@@ -16,8 +16,10 @@
 #
 # **You need** Python and a little `torch`. Notebook 00 helps, but is not required.
 #
-# **Runs in** 8 s on 2 cores, downloads 0 MB.
+# **Runs in** 12 s on 2 cores, downloads 0 MB.
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/01_labels_have_levels.ipynb)
+# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/01_labels_have_levels.ipynb)
 # <!-- badges -->
 #
 # [← 00 · The lab in ten minutes](00_lab_in_ten_minutes.ipynb) ·

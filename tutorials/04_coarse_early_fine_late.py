@@ -17,7 +17,7 @@
 # **You need** Notebook 03: exits, entropy thresholds, and rules that are fitted on validation
 # images. No GPU, no internet.
 #
-# **Runs in** 15 s on 2 cores, downloads 0 MB.
+# **Runs in** 22 s on 2 cores, downloads 0 MB.
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/04_coarse_early_fine_late.ipynb)
 # [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/04_coarse_early_fine_late.ipynb)

@@ -17,7 +17,7 @@
 # **You need** Notebook 04: why coarse early, fine late gives the fine answers to the wrong images.
 # No GPU, no internet.
 #
-# **Runs in** 30 s on 2 cores, downloads 0 MB.
+# **Runs in** 47 s on 2 cores, downloads 0 MB.
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/05_gran_hbn.ipynb)
 # [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/05_gran_hbn.ipynb)

@@ -27,6 +27,7 @@
 
 # %% tags=["nbval-ignore-output"]
 import math
+import textwrap
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -86,10 +87,11 @@ held_back = int((coarse_here & fine_is_sure).nonzero()[0])
 unsure = int((coarse_here & ~fine_is_sure).nonzero()[0])
 for index in (held_back, unsure):
     inspector.image_index = index
-    print(inspector.verdict, end="\n\n")
+    print(inspector.verdict.replace("; ", ";\n    "), end="\n\n")
 
 # %% [markdown]
-# Read the verdicts line by line: each comparison is there with its numbers and its yes or no.
+# Read the verdicts line by line: each comparison is there with its numbers and its yes or no. The
+# inspector above has moved along, for it is the same object.
 #
 # **Before you run the next cells:** we raise the fine tolerance to 3 nats, above any gap there is.
 # What becomes of the first image, and what of the second? Could it go on to exit 2?
@@ -98,7 +100,7 @@ for index in (held_back, unsure):
 inspector.fine_tolerance = 3.0
 for index in (held_back, unsure):
     inspector.image_index = index
-    print(inspector.verdict, end="\n\n")
+    print(inspector.verdict.replace("; ", ";\n    "), end="\n\n")
 
 # %%
 inspector.image_index = held_back
@@ -342,10 +344,11 @@ changed = (by_batch.exit_index != decisions.exit_index) | (
 )
 inspector.image_index = int(changed.nonzero()[0])
 print(f"{changed.double().mean():.0%} of the images are answered at another exit or level")
-print(inspector.verdict)
+print(inspector.verdict.replace("; ", ";\n    "))
 
 # %%
 assert changed.double().mean() > 0.2
+inspector.policy, inspector.image_index = policy, held_back
 print("A fifth of the decisions and more depend on the company that an image happens to keep.")
 
 # %% [markdown]
@@ -386,7 +389,7 @@ print("More specific, less accurate, and the FLOPs are the same to the last digi
 
 # %% tags=["nbval-ignore-output"]
 explorer.best_for_accuracy(seen[1.5].accuracy, specificity=0.5)
-print(explorer.message)
+print(textwrap.fill(explorer.message, 90))
 print(explorer.python_line)
 explorer.static()
 
@@ -398,10 +401,9 @@ assert explorer.evaluation.exit_shares[0] == 1.0
 print("It lets everybody leave at exit 1.")
 
 # %% [markdown]
-# The cheapest way to that accuracy is never to go deeper than exit 1. You have met the reason three
-# times in this series: on these sets depth gives only little. An honest search finds that out. And
-# the explorer's message reminds you of something: what was chosen on validation images is to be
-# reported on others.
+# The cheapest way to that accuracy is never to go deeper than exit 1. You have met the reason
+# before: on these sets depth gives only little. An honest search finds that out. And the explorer's
+# message reminds you of something: what was chosen on validation images is to be reported on others.
 
 # %% [markdown]
 # ### Exercise 3 · Choose here, report there

@@ -28,6 +28,7 @@
 # %% tags=["nbval-ignore-output"]
 import json
 import tempfile
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,10 +213,11 @@ for name in models.NAMES:
 # reproduction has to choose and say so. **How many such places do you expect?**
 
 # %%
-print(f"{len(DIFFERENCES)} differences:", "; ".join(one.what for one in DIFFERENCES))
+names = "; ".join(one.what for one in DIFFERENCES)
+print(textwrap.fill(f"{len(DIFFERENCES)} differences: {names}", 90))
 chosen = next(one for one in DIFFERENCES if one.what == "who decides")
-print(f"\n{chosen.what}\n  study: {chosen.study}\n  ours: {chosen.ours}\n"
-      f"  --paper-protocol: {chosen.published}")
+for side in ("study", "ours", "published"):
+    print("\n" + textwrap.fill(f"{chosen.what}, {side}: {getattr(chosen, side)}", 90))
 
 # %% [markdown]
 # You met several of them in earlier notebooks, and two of them just now in the numbers themselves.
@@ -225,7 +227,7 @@ print(f"\n{chosen.what}\n  study: {chosen.study}\n  ours: {chosen.ours}\n"
 # ## The report
 #
 # One command makes it: `hbnlab reproduce`. From Python it is a `Plan`, checked before anything is
-# computed, and `reproduce`. We take three of the five networks, with their bundled weights: a
+# computed, and `reproduce`. We take two of the five networks, with their bundled weights: a
 # quarter of the study's width, and real images of another data set.
 
 # %% tags=["nbval-ignore-output"]
@@ -236,7 +238,7 @@ except FileNotFoundError:
     print("Fashion-MNIST is not on this machine; going on with glyphs, which tell the same story.")
     choice = DataChoice(name="glyphs")
     splits = choice.load()
-names = ("b-alexnet", "gran-hbn", "ag-hbn")
+names = ("b-alexnet", "gran-hbn")
 out = Path(tempfile.mkdtemp()) / "report"
 plan = report.Plan(choice=choice, out=out, names=names, weights="bundled")
 page = report.reproduce(plan, progress=False)
@@ -245,8 +247,8 @@ page = report.reproduce(plan, progress=False)
 text = page.read_text(encoding="utf-8")
 print(plan.command)
 print(f"report.md: {len(text.splitlines())} lines, {text.count('![')} figures, sections:")
-print(", ".join(line[3:] for line in text.splitlines() if line.startswith("## ")))
-print("\n".join(sorted(path.name for path in out.iterdir())))
+print("\n".join(f"  {line[3:]}" for line in text.splitlines() if line.startswith("## ")))
+print("files:", ", ".join(sorted(path.name for path in out.iterdir())))
 
 # %%
 assert {"report.md", "results.json", "times.json", "figures"} <= {p.name for p in out.iterdir()}
@@ -357,7 +359,7 @@ print("The intervals are about one to three points wide: keep that in mind when 
 try:
     print(len(data.load("cifar100").train), "training images are on this machine already")
 except FileNotFoundError as missing:
-    print(missing)
+    print(textwrap.fill(str(missing), 90))
 
 # %% [markdown]
 # Then the settings: `TrainConfig.paper` holds the study's table of them.
@@ -416,7 +418,7 @@ print(f"{256 / seconds:.0f} images/s here: about {hours:.0f} hours for Gran-HBN 
 
 # %%
 assert hours > 0.2
-print("On a processor that is a job for a night or more; hence the GPU.")
+print("On a processor that is no job for a coffee break; hence the GPU.")
 
 # %% [markdown]
 # On a GPU you type the same command; `--device` is "auto" and takes it. What changes by itself:

@@ -131,12 +131,12 @@ def bench(chosen: argparse.Namespace) -> int:
 def lab(chosen: argparse.Namespace) -> int:
     """Open JupyterLab on the lessons and wait until it ends."""
     if importlib.util.find_spec("jupyterlab") is None:
-        raise ValueError('JupyterLab is not installed; get it with: pip install "hbnlab[notebooks]"')
+        raise ValueError('JupyterLab is missing; get it with: pip install "hbnlab[notebooks]"')
     series = lessons.series_folder()
     folder = chosen.folder or (series if lessons.is_repository(series) else LESSONS)
     if folder.resolve() != series.resolve():
         handed_out = lessons.hand_out(folder)
-        print(f"{len(handed_out.copied)} lessons copied to {folder}")
+        print(f"lessons copied to {folder}: {len(handed_out.copied)}")
         if handed_out.changed:
             print(f"kept as you have changed them: {', '.join(handed_out.changed)}")
     # In a container one is often root, where Jupyter asks to be told so.

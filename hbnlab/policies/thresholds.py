@@ -27,7 +27,7 @@ class ThresholdPolicy(Policy):
     larger_leaves_more: ClassVar[bool] = True
     """Whether a larger threshold lets more images leave."""
     top_score: ClassVar[float] = 100.0
-    """More than any score: the entropy of a class count that no memory would hold."""
+    """More than any score, being the entropy of a class count that no memory would hold."""
 
     thresholds: Sequence[Number]
     _: KW_ONLY

@@ -1,10 +1,12 @@
 """Two panels that follow a training run: the loss of every step, the accuracy of every head."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from hbnlab.history import History
 from hbnlab.plots import HtmlFigure
@@ -12,7 +14,7 @@ from hbnlab.plots.canvas import as_percent, light_grid
 from hbnlab.plots.palette import GREY, level_style, series_style
 from hbnlab.widgets.pictures import snapshot
 
-_SIZE = (9.6, 3.4)
+_SIZE = (9.4, 3.2)
 _DPI = 100
 _MOST_POINTS = 1000
 
@@ -28,13 +30,14 @@ class LearningCurves:
         self._figure = Figure(figsize=_SIZE, dpi=_DPI)
         self._canvas = FigureCanvasAgg(self._figure)
         self._left, self._right = self._figure.subplots(1, 2)
-        self._figure.subplots_adjust(left=0.07, right=0.83, bottom=0.15, top=0.95, wspace=0.22)
+        self._figure.subplots_adjust(left=0.07, right=0.82, bottom=0.15, top=0.95, wspace=0.22)
         (self._loss,) = self._left.plot([], [], color=GREY, linewidth=1.0)
         self._left.set(ylabel="loss of a step", xlim=(0, epochs), xlabel="epoch")
         self._right.set(ylabel="accuracy on validation images", xlim=(0, epochs), ylim=(0, 1))
         self._right.set_xlabel("epoch")
         as_percent(self._right.yaxis)
         for ax in (self._left, self._right):
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             light_grid(ax)
         self._heads: dict[tuple[int, int], Line2D] = {}
 
@@ -70,8 +73,13 @@ class LearningCurves:
         """The line of one head: colour and marker tell the exit, the line tells the level."""
         if (exit_index, level) not in self._heads:
             of_exit, of_level = series_style(exit_index), level_style(level, len(level_names))
-            look = of_exit.line | {"linestyle": of_level.linestyle, "markersize": 5}
+            look = of_exit.line | {
+                "linestyle": of_level.linestyle,
+                "markersize": 5,
+                "clip_on": False,
+            }
             name = f"exit {exit_index + 1} {level_names[level]}"
             (self._heads[exit_index, level],) = self._right.plot([], [], **look, label=name)
-            self._right.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+            place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+            self._right.legend(**place, fontsize=8, handlelength=4)
         return self._heads[exit_index, level]

@@ -13,10 +13,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from hbnlab.hierarchy import Hierarchy, default_level_names
 from hbnlab.history import History, Phase
 from hbnlab.plots.canvas import percent
-from hbnlab.widgets.controls import button
+from hbnlab.widgets.controls import button, row
 from hbnlab.widgets.learning import LearningCurves
 from hbnlab.widgets.panel import Panel, message
-from hbnlab.widgets.tables import PAGE, table
+from hbnlab.widgets.tables import PAGE, ROW, table
 
 
 class TrainingStep(Protocol):
@@ -69,9 +69,10 @@ class TrainingMonitor(Panel):
         history = fit(network, splits, config, on_step=monitor)
 
     The button, or ``monitor.stop()``, ends the run after the present step; network and history
-    keep what was learned. The button acts at once where messages of widgets are answered while a
-    cell runs (JupyterLab 4.4 and ipykernel 7, or newer); elsewhere, when the cell is done.
-    ``monitor.static()`` gives a picture of it, for where no widget runs.
+    keep what was learned. The button acts where widgets are answered while a cell runs, as by
+    JupyterLab 4.4 with ipykernel 7 and newer. Elsewhere interrupt the kernel: the network keeps
+    what it has learned, and ``monitor.history`` the epochs. ``monitor.static()`` gives a picture
+    of it, for where no widget runs.
 
     Args:
         hierarchy: names the levels; without it they are named as for any tree of as many levels.
@@ -91,7 +92,7 @@ class TrainingMonitor(Panel):
         self._button = button("stop and keep what was learned", self.stop)
         self._button.disabled = True
         self._shown_page = w.HTML(self._page())
-        self.widget = w.VBox([self._button, self._shown_page])
+        self.widget = w.VBox([row(self._button), self._shown_page])
 
     def __call__(self, step: TrainingStep) -> bool:
         """Take note of a step; ``fit`` calls this.
@@ -161,10 +162,10 @@ class TrainingMonitor(Panel):
             said = (f"{name} {', '.join(texts)}" for name, texts in rows)
             words += f". Accuracy on validation images ({', '.join(names)}): {'; '.join(said)}"
         picture = self._curves.draw(self._losses, seen, names, f"Training curves: {words}.")
-        scores = table("accuracy on validation images", names, rows) if rows else ""
+        scores = table("validation accuracy", names, rows) if rows else ""
         return (
-            f'<div style="{PAGE}"><div role="status">{html.escape(self._words())}</div>{scores}'
-            f"{picture._repr_html_()}</div>"
+            f'<div style="{PAGE}"><div role="status">{html.escape(self._words())}</div>'
+            f'<div style="{ROW}"><div>{scores}</div>{picture._repr_html_()}</div></div>'
         )
 
     def _level_names(self, seen: History) -> Sequence[str]:
@@ -202,6 +203,7 @@ class TrainingMonitor(Panel):
         self._losses, self._curves = [], LearningCurves(step.epochs)
         self._stopping.clear()
         self._button.disabled = False
+        _let_act_at_once(self._button)
         self._first_time = self._draw_after = time.perf_counter()
         if self._shell is None and (shell := get_ipython()) is not None:
             # The last epoch is over only after its last step, when nobody calls any more.
@@ -220,6 +222,17 @@ class TrainingMonitor(Panel):
     def _draw(self) -> None:
         self._shown_page.value = self._page()
         self._draw_after = time.perf_counter() + self._every
+
+
+def _let_act_at_once(widget: w.Widget) -> None:
+    """Let what somebody does with a widget be answered while a cell runs.
+
+    JupyterLab asks for that: it sends messages of widgets to a thread beside that of the cells.
+    ipykernel 7.4 notes with the widget's channel where it was last used, and prefers that: the
+    thread that is busy. Without the note, JupyterLab's wish counts. Other versions have no note.
+    """
+    if widget.comm is not None:
+        vars(widget.comm).pop("_reply_subshell_id", None)
 
 
 def _duration(seconds: float) -> str:
