@@ -58,23 +58,37 @@ _TABLE = re.compile(r"^\|(?P<cells>.*)\|$")
 
 
 def setup(app: Any) -> None:
-    """Tell Sphinx of the two things that it does not know: MathML, and tables in docstrings."""
+    """Tell Sphinx what it does not know: MathML, tables in docstrings, defaults made by calls."""
     app.add_html_math_renderer(
         "mathml", inline_renderers=(_inline, None), block_renderers=(_block, None)
     )
     # Napoleon comes at 500 as well; a table is to be a table before it looks.
     app.connect("autodoc-process-docstring", _tables_to_rst, priority=400)
+    app.connect("autodoc-process-signature", _default_factories)
 
 
 def _inline(writer: Any, node: nodes.Element) -> None:
-    writer.body.append(tex2mathml(node.astext()))
+    writer.body.append(_formula(node.astext()))
     raise nodes.SkipNode
 
 
 def _block(writer: Any, node: nodes.Element) -> None:
-    formula = tex2mathml(node.astext(), as_block=True)
-    writer.body.append(f'<div class="formula">{formula}</div>\n')
+    writer.body.append(f'<div class="formula">{_formula(node.astext(), as_block=True)}</div>\n')
     raise nodes.SkipNode
+
+
+def _formula(tex: str, as_block: bool = False) -> str:
+    # The converter overlines with a low line, which browsers do not stretch.
+    return tex2mathml(tex, as_block=as_block).replace(">_</mo>", ">\u203e</mo>")
+
+
+def _default_factories(
+    app: Any, what: str, name: str, obj: object, options: Any, signature: str | None, returns: Any
+) -> tuple[str, Any] | None:
+    """Python writes ``<factory>`` for a default that a call makes, which is no expression."""
+    if signature is None or "<factory>" not in signature:
+        return None
+    return signature.replace("<factory>", "..."), returns
 
 
 def _tables_to_rst(

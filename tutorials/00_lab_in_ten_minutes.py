@@ -18,6 +18,8 @@
 #
 # **Runs in** 35 s on 2 cores, downloads 0 MB.
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/00_lab_in_ten_minutes.ipynb)
+# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/00_lab_in_ten_minutes.ipynb)
 # <!-- badges -->
 #
 # [01 · Labels have levels →](01_labels_have_levels.ipynb)

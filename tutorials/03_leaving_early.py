@@ -19,6 +19,8 @@
 #
 # **Runs in** 40 s on 2 cores, downloads 0 MB.
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/03_leaving_early.ipynb)
+# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/03_leaving_early.ipynb)
 # <!-- badges -->
 #
 # [← 02 · Building a branchy net](02_building_a_branchy_net.ipynb) ·

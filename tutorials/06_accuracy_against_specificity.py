@@ -21,6 +21,8 @@
 #
 # **Runs in** 40 s on 2 cores, downloads 0 MB.
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/06_accuracy_against_specificity.ipynb)
+# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/06_accuracy_against_specificity.ipynb)
 # <!-- badges -->
 #
 # [← 05 · Gran-HBN](05_gran_hbn.ipynb) ·

@@ -19,6 +19,8 @@
 #
 # **Runs in** 30 s on 2 cores, downloads 0 MB.
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/07_uncertainty_overlap.ipynb)
+# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/07_uncertainty_overlap.ipynb)
 # <!-- badges -->
 #
 # [← 06 · Accuracy against specificity](06_accuracy_against_specificity.ipynb) ·

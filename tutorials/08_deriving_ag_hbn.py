@@ -17,8 +17,10 @@
 # **You need** [05 · Gran-HBN](05_gran_hbn.ipynb) and
 # [07 · Uncertainty overlap](07_uncertainty_overlap.ipynb). You should have seen a gradient before.
 #
-# **Runs in** 30 s on 2 cores, downloads 0 MB.
+# **Runs in** 20 s on 2 cores, downloads 0 MB.
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/08_deriving_ag_hbn.ipynb)
+# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/08_deriving_ag_hbn.ipynb)
 # <!-- badges -->
 #
 # [← 07 · Uncertainty overlap](07_uncertainty_overlap.ipynb) ·

@@ -18,7 +18,7 @@
 # **You need** [05 · Gran-HBN](05_gran_hbn.ipynb) and
 # [06 · Accuracy against specificity](06_accuracy_against_specificity.ipynb). No GPU.
 #
-# **Runs in** 40 s on 2 cores, downloads 0 MB.
+# **Runs in** 31 s on 2 cores, downloads 0 MB.
 #
 # <!-- badges -->
 #

@@ -121,7 +121,7 @@ def whole_number(name: str, limits: tuple[int, int], on_change: Callable[[int], 
     return Control((box,), on_change)
 
 
-def number(name: str, limits: tuple[float, float], value: float) -> w.BoundedFloatText:
+def number(name: str, limits: tuple[float, float], value: float | int) -> w.BoundedFloatText:
     """A number box that nothing happens at by itself."""
     return w.BoundedFloatText(
         description=name,

@@ -10,7 +10,7 @@ import ipywidgets as w
 from hbnlab.metrics import Evaluation, sweep
 from hbnlab.plots.canvas import mega, percent, source
 from hbnlab.policies import Policy
-from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.policies.thresholds import Number, ThresholdPolicy
 from hbnlab.records import ExitRecords
 from hbnlab.widgets.checks import records_problem
 from hbnlab.widgets.controls import CopyLine, button, choice, number, row, whole_number
@@ -133,7 +133,7 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         return python_line(self._policy)
 
     def best_for_accuracy(
-        self, accuracy: float, *, specificity: float = 0.0
+        self, accuracy: Number, *, specificity: Number = 0.0
     ) -> ThresholdPolicy | None:
         """Go to the cheapest policy of the cloud that is at least so accurate and so specific.
 
@@ -152,7 +152,9 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
             specificity,
         )
 
-    def best_for_budget(self, flops: float, *, specificity: float = 0.0) -> ThresholdPolicy | None:
+    def best_for_budget(
+        self, flops: Number, *, specificity: Number = 0.0
+    ) -> ThresholdPolicy | None:
         """Go to the most accurate policy of the cloud within so many FLOPs and so specific.
 
         Args:
@@ -201,9 +203,9 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
     def _go_to_best(
         self,
         is_enough: Callable[[Evaluation], bool],
-        worth: Callable[[Evaluation], tuple[float, ...]],
+        worth: Callable[[Evaluation], tuple[Number, ...]],
         wish: str,
-        specificity: float,
+        specificity: Number,
     ) -> ThresholdPolicy | None:
         policies, results = self.cloud.policies, self.cloud.results
         wish += f", answering at least {percent(specificity)} finely" if specificity else ""

@@ -4,7 +4,7 @@ import html
 import threading
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import ipywidgets as w
 from IPython.core.getipython import get_ipython
@@ -19,6 +19,7 @@ from hbnlab.widgets.panel import Panel, message
 from hbnlab.widgets.tables import PAGE, ROW, table
 
 
+@runtime_checkable
 class TrainingStep(Protocol):
     """Where a run stands after an update, as ``hbnlab.training.Step`` says it."""
 
@@ -79,7 +80,7 @@ class TrainingMonitor(Panel):
         every: seconds between two drawings, at least.
     """
 
-    def __init__(self, hierarchy: Hierarchy | None = None, *, every: float = 1.0) -> None:
+    def __init__(self, hierarchy: Hierarchy | None = None, *, every: float | int = 1.0) -> None:
         super().__init__()
         if not every >= 0:
             raise ValueError(f"every must be 0 or more seconds, got {every}")

@@ -5,6 +5,7 @@ import html
 
 from hbnlab.plots.canvas import mega
 from hbnlab.plots.palette import BLACK, GREY, level_style
+from hbnlab.policies.thresholds import Number
 from hbnlab.widgets.shown import Shown
 
 _STEP, _LEFT, _HEIGHT = 190, 130, 236
@@ -13,6 +14,8 @@ _BOX = (104, 40)
 _HEAD_STEP = 78
 _RADIUS = 15
 _UNUSED = "#767676"
+
+_Point = tuple[Number, Number]
 
 
 def path_drawing(shown: Shown) -> str:
@@ -44,7 +47,7 @@ def path_words(shown: Shown) -> str:
     return f"The path of image {shown.index}: {'; '.join(steps)}."
 
 
-def _exit(shown: Shown, exit_index: int, x: float) -> list[str]:
+def _exit(shown: Shown, exit_index: int, x: Number) -> list[str]:
     """One stage, its branch and its heads, with the lines that lead there and on."""
     state, records = shown.states[exit_index], shown.records
     reached, looked_at = state != "not reached", state in ("goes on", "leaves")
@@ -66,7 +69,7 @@ def _exit(shown: Shown, exit_index: int, x: float) -> list[str]:
     return parts
 
 
-def _heads(shown: Shown, exit_index: int, x: float) -> list[str]:
+def _heads(shown: Shown, exit_index: int, x: Number) -> list[str]:
     records, decision = shown.records, shown.decision
     levels = [level for level, has in enumerate(records.heads_grid[exit_index]) if has]
     step = min(_HEAD_STEP, (_STEP - 20) / len(levels))
@@ -89,14 +92,14 @@ def _heads(shown: Shown, exit_index: int, x: float) -> list[str]:
     return parts
 
 
-def _line(start: tuple[float, float], end: tuple[float, float], *, used: bool) -> str:
+def _line(start: _Point, end: _Point, *, used: bool) -> str:
     look = f'stroke="{BLACK}" stroke-width="4"'
     if not used:
         look = f'stroke="{_UNUSED}" stroke-width="1" stroke-dasharray="4 4"'
     return f'<line x1="{start[0]:g}" y1="{start[1]:g}" x2="{end[0]:g}" y2="{end[1]:g}" {look}/>'
 
 
-def _box(x: float, y: float, title: str, cost: str, *, used: bool) -> str:
+def _box(x: Number, y: Number, title: str, cost: str, *, used: bool) -> str:
     width, height = _BOX
     look = f'stroke="{BLACK}" stroke-width="2"'
     if not used:
@@ -110,7 +113,7 @@ def _box(x: float, y: float, title: str, cost: str, *, used: bool) -> str:
 
 
 def _text(
-    x: float, y: float, words: str, *, anchor: str = "middle", bold: bool = False, size: int = 12
+    x: Number, y: Number, words: str, *, anchor: str = "middle", bold: bool = False, size: int = 12
 ) -> str:
     weight = ' font-weight="bold"' if bold else ""
     return (

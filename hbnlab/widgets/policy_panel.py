@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.policies import FineTolerance, Policy
-from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.policies.thresholds import Number, ThresholdPolicy
 from hbnlab.widgets.controls import NumberControl, row
 from hbnlab.widgets.limits import threshold_limits, tolerance_limits
 from hbnlab.widgets.panel import Panel
@@ -46,7 +46,7 @@ class PolicyPanel(Panel, Generic[_P]):
         return tuple(self._threshold_policy().thresholds)
 
     @thresholds.setter
-    def thresholds(self, thresholds: Sequence[float | int]) -> None:
+    def thresholds(self, thresholds: Sequence[Number]) -> None:
         self._take(replace(self._threshold_policy(), thresholds=tuple(thresholds)))
 
     @property
@@ -55,7 +55,7 @@ class PolicyPanel(Panel, Generic[_P]):
         return float(self._tolerant_policy().fine_tolerance)
 
     @fine_tolerance.setter
-    def fine_tolerance(self, fine_tolerance: float | int) -> None:
+    def fine_tolerance(self, fine_tolerance: Number) -> None:
         self._take(replace(self._tolerant_policy(), fine_tolerance=fine_tolerance))
 
     def _threshold_policy(self) -> ThresholdPolicy:
