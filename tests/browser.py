@@ -26,7 +26,8 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_WAIT = 60_000
+WAIT = 60_000
+"""Milliseconds that a page may take on a busy machine."""
 
 RUN_ALL = """async () => {
     const app = window.jupyterapp, panel = app.shell.currentWidget;
@@ -99,7 +100,7 @@ def browser_page(profile: Path) -> Iterator[Any]:
             viewport={"width": 1400, "height": 1300},
         )
         page = context.pages[0] if context.pages else context.new_page()
-        page.set_default_timeout(_WAIT)
+        page.set_default_timeout(WAIT)
         try:
             yield page
         finally:

@@ -16,6 +16,7 @@ if browser.CHROMIUM is None:
 
 from playwright.sync_api import Locator, Page, expect
 
+expect.set_options(timeout=browser.WAIT)
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SETUP = f"""

@@ -20,6 +20,8 @@
 #
 # **Runs in** 31 s on 2 cores, downloads 0 MB.
 #
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/10_reproduce_the_study.ipynb)
+# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/10_reproduce_the_study.ipynb)
 # <!-- badges -->
 #
 # [← 09 · Inspect exits](09_inspect_exits.ipynb) ·
@@ -359,7 +361,7 @@ print("The intervals are about one to three points wide: keep that in mind when 
 try:
     print(len(data.load("cifar100").train), "training images are on this machine already")
 except FileNotFoundError as missing:
-    print(textwrap.fill(str(missing), 90))
+    print(textwrap.fill(str(missing).replace(str(Path.home()), "~"), 90))
 
 # %% [markdown]
 # Then the settings: `TrainConfig.paper` holds the study's table of them.
