@@ -1,10 +1,10 @@
 """How long the kernel takes to answer a change in a widget, on 10,000 images.
 
 A change is made from Python, which does what a moved slider does in the kernel: decide, measure and
-draw; only sending the page to a browser is left out, for there is none. The records are random
+draw. Only sending the page to a browser is left out, for there is none. The records are random
 logits of the size of CIFAR-100's test set: 3 exits with 20 coarse and 100 fine classes. Time is
-processor time on one thread; the limit is for the median. A rule or a batch size that is new has
-its cloud of policies worked out on the way.
+processor time on one thread; the limit is for the median. For a rule or a batch size that is new,
+the cloud of policies is worked out on the way.
 
     python benchmarks/widgets.py
 """

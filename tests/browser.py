@@ -26,7 +26,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-WAIT = 60_000
+WAIT = 120_000
 """Milliseconds that a page may take on a busy machine."""
 
 RUN_ALL = """async () => {
@@ -57,20 +57,20 @@ def jupyterlab(folder: Path) -> Iterator[str]:
 
     Lab saves what it opens, so the folder should hold copies.
     """
-    note = folder / ".lab/settings/@jupyterlab/apputils-extension"
-    note.mkdir(parents=True)
+    port = _free_port()
+    own = folder / f".server-{port}"
+    extension = own / "settings/@jupyterlab/apputils-extension"
+    extension.mkdir(parents=True)
     # Else a dialog asks whether to fetch news.
     settings = '{"fetchNews": "false", "checkForUpdates": false}'
-    (note / "notification.jupyterlab-settings").write_text(settings)
-    port = _free_port()
+    (extension / "notification.jupyterlab-settings").write_text(settings)
     command = [
-        *("-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"),
+        *("jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"),
         *("--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}"),
         *(f"--ServerApp.root_dir={folder}", "--expose-app-in-browser"),
     ]
-    with _serving(
-        command, folder, f"http://127.0.0.1:{port}", f"/api/status?token={TOKEN}"
-    ) as base:
+    base = f"http://127.0.0.1:{port}"
+    with _serving(command, folder, own, f"{base}/api/status?token={TOKEN}"):
         yield base
 
 
@@ -78,12 +78,13 @@ def jupyterlab(folder: Path) -> Iterator[str]:
 def voila(notebook: Path) -> Iterator[str]:
     """Serve one notebook as an app while the block runs; give the address."""
     port = _free_port()
-    command = [
-        *("-m", "voila", notebook.name, "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"),
-    ]
-    with _serving(
-        command, notebook.parent, f"http://127.0.0.1:{port}", "/voila/static/voila.js"
-    ) as base:
+    own = notebook.parent / f".server-{port}"
+    own.mkdir()
+    options = ["--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"]
+    base = f"http://127.0.0.1:{port}"
+    # The page itself runs the notebook; this file is there as soon as the server is.
+    probe = f"{base}/voila/static/voila.js"
+    with _serving(["voila", notebook.name, *options], notebook.parent, own, probe):
         yield base
 
 
@@ -123,28 +124,26 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _serving(command: Sequence[str], folder: Path, base: str, probe: str) -> Iterator[str]:
-    """Run a server with settings of its own until the block ends; wait until it answers."""
-    own = folder / ".lab"
+def _serving(command: Sequence[str], folder: Path, own: Path, probe: str) -> Iterator[None]:
+    """Run a server with settings of its own until the block ends, once it answers."""
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(own / "config"),
         "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
     }
-    own.mkdir(exist_ok=True)
     log = own / "log"
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, *command],
+            [sys.executable, "-m", *command],
             cwd=folder,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait_for(base + probe, server, log)
-            yield base
+            _wait_for(probe, server, log)
+            yield
         finally:
             server.terminate()
             server.wait(30)

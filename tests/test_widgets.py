@@ -29,6 +29,7 @@ from hbnlab.records import ExitRecords
 from hbnlab.training import Step, TrainConfig, fit, post_train
 from hbnlab.widgets import ExitInspector, PolicyExplorer, StaticPanel, TrainingMonitor, monitor
 from hbnlab.widgets.panel import Panel
+from hbnlab.widgets.planes import Planes
 from hbnlab.widgets.rules import python_line, verdicts
 
 RECORDS = random_records(40)
@@ -177,6 +178,7 @@ def test_the_inspector_shows_what_the_policy_decides(policy):
     for index in (0, 7, 39):
         panel.image_index = index
         decision = panel.decision
+        assert decision.exit_index == panel.decisions.exit_index[index]
         assert decision.exit_index == decisions.exit_index[index]
         assert decision.level_index == decisions.level_index[index]
         assert decision.prediction == decisions.prediction[index]
@@ -259,8 +261,10 @@ def test_classes_of_any_level_can_be_looked_through():
     for level, number in ((0, 1), (1, 4)):
         name = PETS.class_names[level][number]
         panel.class_name = f"{PETS.level_names[level]}: {name}"
+        assert panel.class_name == f"{PETS.level_names[level]}: {name}"
         assert list(panel.matches) == (RECORDS.labels[:, level] == number).nonzero()[:, 0].tolist()
     panel.difficulty = "hardest quarter"
+    assert panel.difficulty == "hardest quarter"
     hardest = RECORDS.attributes["difficulty"].argsort()[30:].tolist()
     assert set(panel.matches) == set(hardest) & set(
         (RECORDS.labels[:, 1] == 4).nonzero()[:, 0].tolist()
@@ -319,6 +323,8 @@ def test_a_slider_moves_the_policy_and_its_box():
     control(panel, "threshold, exit 2", w.BoundedFloatText).value = 0.1234
     assert panel.thresholds == (0.8, 0.1234)
     assert control(panel, "threshold, exit 2", w.FloatSlider).value == 0.1234
+    control(panel, "threshold, exit 2", w.BoundedFloatText).value = 0.12
+    assert control(panel, "threshold, exit 2", w.FloatSlider).value == 0.1234
 
 
 def test_a_slider_that_settles_on_its_steps_changes_nothing():
@@ -328,6 +334,8 @@ def test_a_slider_that_settles_on_its_steps_changes_nothing():
     assert panel.thresholds == (0.8123, 0.6)
     slider.value = 0.8200000000000001
     assert panel.thresholds == (0.82, 0.6)
+    # Whoever holds the slider has it where it was sent from.
+    assert slider.value == 0.8200000000000001
 
 
 def test_controls_show_what_python_sets_and_numbers_beyond_them_hold():
@@ -474,6 +482,9 @@ def test_the_numbers_of_the_explorer_can_be_set():
     assert explorer.batch_size == 5
     control(explorer, "decide by").value = "image"
     assert explorer.batch_size is None
+    control(explorer, "decide by").value = "batch"
+    assert explorer.batch_size == 5
+    explorer.batch_size = None
     control(explorer, "threshold, exit 1", w.FloatSlider).value = 0.7
     assert explorer.thresholds == (0.7, 0.25)
 
@@ -567,10 +578,14 @@ def test_what_is_typed_into_the_line_to_copy_does_not_stay():
     assert explorer.policy == START
 
 
-def test_a_point_outside_the_cloud_is_drawn_all_the_same():
-    explorer = PolicyExplorer(random_records(300, signal=4.0), START)
-    explorer.thresholds = [0.37, 0.21]
-    assert "Accuracy" in explorer.to_html()
+def test_a_point_outside_the_axes_makes_them_grow():
+    result = metrics.sweep([START], RECORDS)[0]
+    planes = Planes(RECORDS)
+    planes.lay([result])
+    inside = planes.at(result, []).png
+    assert planes.at(replace(result, accuracy=0.0), []).png != inside
+    assert planes.at(result, []).png != inside
+    assert planes.at(result, []).png == planes.at(result, []).png
 
 
 # ---------------------------------------------------------------------- bad input

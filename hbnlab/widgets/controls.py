@@ -9,48 +9,54 @@ _STEP, _DIGITS = 0.01, 2
 
 
 class Control:
-    """One value in one or more parts of the page, always the same in all of them.
+    """One value on the page that tells when somebody moves it.
 
     Args:
-        parts: each has a ``value``; the first that somebody moves takes the others along.
-        on_change: called with the new value when a part is moved on the page, or from Python
+        part: has a ``value``.
+        on_change: called with the new value when the part is moved on the page, or from Python
             through the part itself; ``show`` calls nothing.
 
     Attributes:
-        widget: what is put on the page; the first part, where nothing else is said.
+        widget: what is put on the page.
     """
 
-    def __init__(self, parts: Sequence[w.ValueWidget], on_change: Callable[[Any], None]) -> None:
-        self._parts, self._on_change, self._is_showing = tuple(parts), on_change, False
-        self.widget: w.Widget = parts[0]
-        for part in parts:
-            part.observe(self._moved, names="value")
+    def __init__(self, part: w.ValueWidget, on_change: Callable[[Any], None]) -> None:
+        self._on_change, self._is_showing = on_change, False
+        self._part = part
+        self.widget: w.Widget = part
+        part.observe(self._moved, names="value")
 
     @property
     def value(self) -> Any:
         """What the control stands at."""
-        return self._parts[0].value
+        return self._part.value
 
     def show(self, value: Any) -> None:
-        """Put all parts at a value without telling anybody."""
+        """Put the control at a value without telling anybody."""
         self._is_showing = True
         try:
-            for part in self._parts:
-                part.value = value
+            self._put(value)
         finally:
             self._is_showing = False
 
+    def _put(self, value: Any) -> None:
+        self._part.value = value
+
     def _moved(self, change: Any) -> None:
         if not self._is_showing:
-            self.show(change["new"])
             self._on_change(change["new"])
 
 
 class NumberControl(Control):
-    """A slider with a number box of the same name.
+    """A number box with a slider of the same name.
 
     JupyterLab gives a slider a role and a value but no accessible name; the box has one. The name
     stands once on the page, beside the slider; that of the box is there to be read out.
+
+    On the page a slider stands at whole steps only, with the rounding of binary fractions, and it
+    sends that back as if somebody had moved it. So the number is that of the box, and the slider
+    only follows it, or moves it by half a step at least. A slider that is near enough is left
+    alone: whoever is moving it would be thrown back.
 
     Args:
         name: of the number.
@@ -62,38 +68,36 @@ class NumberControl(Control):
         self, name: str, limits: tuple[float, float], on_change: Callable[[float], None]
     ) -> None:
         self._limits = limits
-        shared: dict[str, Any] = {"min": limits[0], "max": limits[1], "description": name}
-        shared["value"] = limits[0]
-        slider = w.FloatSlider(
+        shared: dict[str, Any] = {"min": limits[0], "max": limits[1], "step": _STEP}
+        shared |= {"value": limits[0], "description": name}
+        # A label of no width is not seen but read.
+        box = w.BoundedFloatText(
+            **shared, style={"description_width": "0px"}, layout={"width": "80px"}
+        )
+        self._slider = w.FloatSlider(
             **shared,
-            step=_STEP,
             readout=False,
             style={"description_width": "initial"},
             layout={"flex": "1 1 auto", "min_width": "240px"},
         )
-        # A label of no width is not seen but read.
-        box = w.BoundedFloatText(
-            **shared, step=_STEP, style={"description_width": "0px"}, layout={"width": "80px"}
-        )
-        super().__init__((slider, box), on_change)
+        super().__init__(box, on_change)
+        self._slider.observe(self._slid, names="value")
         layout = {"flex": "1 1 360px", "max_width": "520px", "overflow": "hidden"}
-        self.widget = w.HBox([slider, box], layout=layout)
+        self.widget = w.HBox([self._slider, box], layout=layout)
 
-    def show(self, value: float) -> None:
-        """Put slider and box at a value, or at the nearer limit, without telling anybody."""
+    def _put(self, value: float) -> None:
         low, high = self._limits
-        super().show(min(max(value, low), high))
+        self._part.value = min(max(value, low), high)
+        if self._is_apart(self._slider.value):
+            self._slider.value = self._part.value
 
-    def _moved(self, change: Any) -> None:
-        slider, box = self._parts
-        if change["owner"] is slider:
-            # On the page a slider stands at whole steps only, counted from its lowest value with
-            # the rounding of binary fractions, and it sends that back as if it had been moved.
-            value = round(change["new"], _DIGITS)
-            if abs(value - box.value) < _STEP / 2:
-                return
-            change = change | {"new": value}
-        super()._moved(change)
+    def _slid(self, change: Any) -> None:
+        value = round(change["new"], _DIGITS)
+        if not self._is_showing and self._is_apart(value):
+            self._part.value = value
+
+    def _is_apart(self, value: float) -> bool:
+        return abs(value - self._part.value) >= _STEP / 2
 
 
 def choice(name: str, options: Sequence[str], on_change: Callable[[str], None]) -> Control:
@@ -105,7 +109,7 @@ def choice(name: str, options: Sequence[str], on_change: Callable[[str], None]) 
         style={"description_width": "initial"},
         layout={"width": "auto", "max_width": "300px"},
     )
-    return Control((menu,), on_change)
+    return Control(menu, on_change)
 
 
 def whole_number(name: str, limits: tuple[int, int], on_change: Callable[[int], None]) -> Control:
@@ -118,7 +122,7 @@ def whole_number(name: str, limits: tuple[int, int], on_change: Callable[[int], 
         style={"description_width": "initial"},
         layout={"width": "150px"},
     )
-    return Control((box,), on_change)
+    return Control(box, on_change)
 
 
 def number(name: str, limits: tuple[float, float], value: float | int) -> w.BoundedFloatText:
@@ -133,10 +137,6 @@ def number(name: str, limits: tuple[float, float], value: float | int) -> w.Boun
     )
 
 
-def _ignore(_: Any) -> None:
-    """Nothing follows."""
-
-
 class CopyLine(Control):
     """A line of text to mark and copy; what is typed into it does not stay."""
 
@@ -144,16 +144,12 @@ class CopyLine(Control):
         style, layout = {"description_width": "initial"}, {"width": "100%"}
         self._text = ""
         line = w.Text(description=name, style=style, layout=layout, continuous_update=False)
-        super().__init__((line,), _ignore)
+        super().__init__(line, lambda _: self.show(self._text))
 
     def show(self, value: str) -> None:
         """Show another text."""
         self._text = value
         super().show(value)
-
-    def _moved(self, change: Any) -> None:
-        if not self._is_showing:
-            self.show(self._text)
 
 
 def button(name: str, on_click: Callable[[], object], *, tooltip: str = "") -> w.Button:

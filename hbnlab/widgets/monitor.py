@@ -71,9 +71,9 @@ class TrainingMonitor(Panel):
 
     The button, or ``monitor.stop()``, ends the run after the present step; network and history
     keep what was learned. The button acts where widgets are answered while a cell runs, as by
-    JupyterLab 4.4 with ipykernel 7 and newer. Elsewhere interrupt the kernel: the network keeps
-    what it has learned, and ``monitor.history`` the epochs. ``monitor.static()`` gives a picture
-    of it, for where no widget runs.
+    JupyterLab 4.6 with ipykernel 7.4. Elsewhere interrupt the kernel: the network keeps what it
+    has learned, and ``monitor.history`` the epochs. ``monitor.static()`` gives a picture of it,
+    for where no widget runs.
 
     Args:
         hierarchy: names the levels; without it they are named as for any tree of as many levels.
