@@ -1,14 +1,13 @@
 """The study's rule for exits with fine and coarse heads: how unsure a fine answer may be."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jaxtyping import Bool
 from torch import Tensor
 
-from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.policies.two_levels import TwoLevelPolicy
 from hbnlab.policies.view import ExitView
 from hbnlab.types import Number
 
@@ -16,7 +15,7 @@ _RULES = ("algorithm-1", "published-code")
 
 
 @dataclass(frozen=True)
-class FineTolerance(ThresholdPolicy):
+class FineTolerance(TwoLevelPolicy):
     """Answer finely while the fine entropy exceeds the coarse one by less than the tolerance.
 
     With H_f and H_c the entropies of the finest and the coarse head of exit n, T_n its threshold
@@ -84,25 +83,3 @@ class FineTolerance(ThresholdPolicy):
         if self.rule == "published-code":
             answered_coarsely = answered_coarsely & (gap > self.fine_tolerance)
         return {fine_level: answered_finely, self.coarse_level: answered_coarsely}
-
-    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
-        """The coarse and the finest cell of each exit that is looked at."""
-        exits = self.looked_at(len(heads_grid))
-        levels = (self.coarse_level, len(heads_grid[0]) - 1)
-        return [(exit_index, level) for exit_index in exits for level in levels]
-
-    def check_fits(
-        self, heads_grid: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
-    ) -> None:
-        """Refuse what ``ThresholdPolicy`` refuses, and a coarse level not above the finest."""
-        check_coarse_level(self.coarse_level, hierarchy)
-        super().check_fits(heads_grid, hierarchy, has_gate)
-
-
-def check_coarse_level(coarse_level: int, hierarchy: Hierarchy) -> None:
-    """Refuse a coarse level that the tree has not above its finest."""
-    if not 0 <= coarse_level < hierarchy.finest:
-        raise ValueError(
-            f"coarse_level must be one above the finest of {list(hierarchy.level_names)}, "
-            f"got {coarse_level}"
-        )

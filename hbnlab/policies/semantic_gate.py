@@ -1,19 +1,17 @@
 """AG-HBN's rule: a learned gate chooses the level, the entropy at that level the exit."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jaxtyping import Bool
 from torch import Tensor
 
-from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies.fine_tolerance import check_coarse_level
-from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.policies.two_levels import TwoLevelPolicy
 from hbnlab.policies.view import ExitView
 
 
 @dataclass(frozen=True)
-class SemanticGate(ThresholdPolicy):
+class SemanticGate(TwoLevelPolicy):
     """Leave at exit n if the entropy at the gate's level is strictly under its threshold T_n.
 
     The gate hangs off the first branch and speaks once: fine if its class 1 wins, coarse if not,
@@ -50,16 +48,3 @@ class SemanticGate(ThresholdPolicy):
     def needs_gate(self) -> bool:
         """Always: the gate is the rule."""
         return True
-
-    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
-        """The coarse and the finest cell of each exit that is looked at."""
-        exits = self.looked_at(len(heads_grid))
-        levels = (self.coarse_level, len(heads_grid[0]) - 1)
-        return [(exit_index, level) for exit_index in exits for level in levels]
-
-    def check_fits(
-        self, heads_grid: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
-    ) -> None:
-        """Refuse what ``ThresholdPolicy`` refuses, and a coarse level not above the finest."""
-        check_coarse_level(self.coarse_level, hierarchy)
-        super().check_fits(heads_grid, hierarchy, has_gate)
