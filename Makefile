@@ -20,7 +20,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 	$(shell $(python) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(python))))
 
 .PHONY: help setup demo test check format-check lint types imports pairs pytest format notebooks \
-	notebook-times soak lab voila site weights clean
+	notebook-times soak lab voila site pictures weights clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ voila: $(STAMP) ## serve notebook 09 as an app, without its code
 site: $(STAMP) ## build the book into site/, without the network
 	@time $(PY) tools/make_book.py
 	@echo "open site/index.html"
+
+pictures: $(STAMP) ## take pictures of the widgets, in a browser, into docs/pictures/
+	@$(PY) tools/pictures.py
 
 weights: $(STAMP) ## train the bundled weights again (long)
 	@$(PY) tools/make_weights.py

@@ -48,7 +48,7 @@ def collect_records(
         labels, fingerprint, batches = _from_pair(network, source, batch_size)
     else:
         split = source
-        _check_hierarchy(network, split)
+        network.check_data(split.name, split.image_shape, split.hierarchy)
         labels, fingerprint = split.labels, split.fingerprint
         batches = (
             images
@@ -125,12 +125,3 @@ def _from_pair(
         labels = network.hierarchy.label_table(labels)
     digest = hashlib.sha256(images.cpu().contiguous().numpy().data).hexdigest()[:12]
     return labels, digest, images.split(batch_size)
-
-
-def _check_hierarchy(network: EarlyExitNetwork, split: Split) -> None:
-    if split.hierarchy != network.hierarchy:
-        raise ValueError(
-            f"{network.name} knows classes {network.hierarchy.num_classes} "
-            f"({network.hierarchy.fingerprint}), {split.name} has {split.hierarchy.num_classes} "
-            f"({split.hierarchy.fingerprint})"
-        )

@@ -11,12 +11,15 @@ def entropy(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
     """Shannon entropy of softmax(logits), in nats, in [0, ln(cls)].
 
     A class with logit -inf has probability 0 and adds nothing. NaN logits, which stand for a cell
-    without a head, give NaN.
+    without a head, give NaN. It can be trained through: classes whose probability rounds to 0 have
+    no gradient.
 
     Source:
         The exit criterion of BranchyNet (Teerapittayanon et al., ICPR 2016).
     """
-    raw = torch.special.entr(logits.softmax(dim=-1)).sum(dim=-1)
+    prob = logits.softmax(dim=-1)
+    # The slope at probability 0 is infinite, and times 0 would be NaN; 1 adds nothing either.
+    raw = torch.special.entr(prob.masked_fill(prob == 0, 1.0)).sum(dim=-1)
     return raw.clamp(0.0, max_entropy(logits.shape[-1]))
 
 

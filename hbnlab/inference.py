@@ -96,11 +96,7 @@ def predict(
 def _chunks(network: EarlyExitNetwork, images: Tensor | Split, size: int) -> Iterable[Tensor]:
     """Check images and cut them into chunks, in order."""
     if isinstance(images, Split):
-        if tuple(images.image_shape) != network.image_shape:
-            raise ValueError(
-                f"{network.name} takes images of {network.image_shape}, {images.name} has "
-                f"{images.image_shape}"
-            )
+        network.check_data(images.name, images.image_shape)
         return (batch for batch, _ in images.batches(size, shuffle=False))
     network.check_images(images)
     if len(images) == 0:

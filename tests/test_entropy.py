@@ -60,6 +60,15 @@ def test_a_class_with_probability_zero_adds_nothing():
     assert entropy(only_one).item() == 0.0
 
 
+def test_a_class_with_probability_zero_leaves_the_gradient_finite():
+    logits = torch.tensor([[0.0, -1.0, -300.0], [2.0, 0.0, -torch.inf]], requires_grad=True)
+    (slope,) = torch.autograd.grad(entropy(logits).sum(), logits)
+    pair = logits.detach()[:, :2].requires_grad_()
+    (of_pair,) = torch.autograd.grad(entropy(pair).sum(), pair)
+    assert torch.allclose(slope[:, :2], of_pair, atol=1e-6)
+    assert not slope[:, 2].any()
+
+
 def test_a_cell_without_a_head_stays_nan():
     logits = torch.stack([torch.zeros(4), torch.full((4,), math.nan)])
     for function in (entropy, normalised_entropy, information):

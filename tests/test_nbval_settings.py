@@ -33,14 +33,17 @@ NOTEBOOKS = {
         ),
     ),
     "wrong": ("print(1 + 1)", ("stdout", "3\n")),
+    "real": ("print(1 + 1)", ("stdout", "3\n")),
 }
+TAGS = {"real": ["fashion-mnist"]}
 
 
 def _outcomes(folder: Path, names: list[str], *options: str) -> dict[str, str]:
     for name in names:
         code, output = NOTEBOOKS[name]
         outputs = [new_output("stream", name=output[0], text=output[1])] if output else []
-        cells = [new_code_cell(code, execution_count=1, outputs=outputs)]
+        metadata = {"tags": TAGS.get(name, [])}
+        cells = [new_code_cell(code, execution_count=1, outputs=outputs, metadata=metadata)]
         notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
         nbformat.write(notebook, folder / f"{name}.ipynb")
     (folder / "pytest.ini").write_text("[pytest]\n")
@@ -51,12 +54,17 @@ def _outcomes(folder: Path, names: list[str], *options: str) -> dict[str, str]:
     return {name: outcome for outcome, name in found}
 
 
+def _with_our_settings(folder: Path, names: list[str], more: str = "") -> dict[str, str]:
+    settings = (ROOT / "conftest.py").read_text(encoding="utf-8")
+    (folder / "conftest.py").write_text(settings + more, encoding="utf-8")
+    sanitize = f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"
+    return _outcomes(folder, names, sanitize)
+
+
 @pytest.fixture(scope="module")
 def with_our_settings(tmp_path_factory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("with")
-    (folder / "conftest.py").write_bytes((ROOT / "conftest.py").read_bytes())
-    sanitize = f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"
-    return _outcomes(folder, list(NOTEBOOKS), sanitize)
+    names = [name for name in NOTEBOOKS if name not in TAGS]
+    return _with_our_settings(tmp_path_factory.mktemp("with"), names)
 
 
 def test_a_trailing_semicolon_silences_a_cell(with_our_settings):
@@ -81,3 +89,9 @@ def test_pixels_and_words_of_a_figure_are_not_compared(with_our_settings):
 
 def test_what_a_cell_prints_is_compared(with_our_settings):
     assert with_our_settings["wrong"] == "FAILED"
+
+
+@pytest.mark.parametrize(("is_here", "outcome"), [(True, "FAILED"), (False, "PASSED")])
+def test_what_fashion_mnist_shows_is_compared_where_it_is(tmp_path, is_here, outcome):
+    more = f"\n\ndef _has_fashion_mnist():\n    return {is_here}\n"
+    assert _with_our_settings(tmp_path, ["real"], more) == {"real": outcome}

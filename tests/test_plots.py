@@ -111,7 +111,10 @@ FIGURES = {
         lambda r, **kw: plots.training_curves(make_history(r), r.hierarchy, **kw), lambda r: 4
     ),
 }
-HELPERS = {"FigureFiles", "HtmlFigure", "describe", "figure_of", "to_files", "to_html"}
+HELPERS = {
+    *("FigureFiles", "HtmlFigure", "Style", "describe", "figure_of", "level_style"),
+    *("series_style", "set_description", "to_files", "to_html"),
+}
 
 each_figure = pytest.mark.parametrize("name", sorted(FIGURES))
 each_network = pytest.mark.parametrize(

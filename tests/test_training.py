@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -355,6 +356,7 @@ def test_stopping_keeps_what_was_learned(tiny_network, tiny_splits):
     assert not network.training
 
 
+@pytest.mark.skipif("TQDM_DISABLE" in os.environ, reason="TQDM_DISABLE hides every bar")
 def test_a_bar_is_shown_unless_it_is_unwanted(tiny_network, tiny_splits, capsys):
     fit(tiny_network(), tiny_splits, _config(epochs=1), progress=False)
     assert capsys.readouterr().err == ""

@@ -152,10 +152,19 @@ def test_the_rule_reads_as_people_write_it():
     assert said[1].lines[0].startswith("last exit: fine less coarse")
 
 
-def test_numbers_get_the_digits_that_their_comparison_takes():
+@pytest.mark.parametrize(("more", "verdict"), [(1e-4, "yes"), (-1e-4, "no")])
+def test_numbers_get_the_digits_that_their_comparison_takes(more, verdict):
     entropy = float(RECORDS.entropy[3, 0, -1])
-    (line,) = verdicts(EntropyThreshold([entropy + 1e-4, 9.0]), RECORDS, 3)[0].lines
-    assert re.search(r"\d\.\d{4,} < \d\.\d{4,}: yes", line)
+    (line,) = verdicts(EntropyThreshold([entropy + more, 9.0]), RECORDS, 3)[0].lines
+    numbers = re.search(rf"(\d\.\d{{4,}}) < (\d\.\d{{4,}}): {verdict}", line)
+    assert numbers[1] != numbers[2]
+
+
+def test_equal_numbers_look_equal():
+    entropy = float(RECORDS.entropy[3, 0, -1])
+    (line,) = verdicts(EntropyThreshold([entropy, 9.0]), RECORDS, 3)[0].lines
+    numbers = re.search(r"(\S+) < (\S+): no", line)
+    assert numbers[1] == numbers[2]
 
 
 @pytest.mark.parametrize("policy", RULES, ids=repr)

@@ -14,7 +14,8 @@ import series
 
 REPOSITORY, BRANCH = "hbnlab/hbnlab", "main"
 MARK = "<!-- badges -->"
-BADGES = re.compile(rf"(^(# )?\[!\[.*\n)*^(# )?{MARK}$", re.MULTILINE)
+ON_COLAB = f"On Colab, first run `%pip install git+https://github.com/{REPOSITORY}` in a cell."
+BADGES = re.compile(rf"(^(# )?(\[!\[|On Colab).*\n)*^(# )?{MARK}$", re.MULTILINE)
 RUNS_IN = re.compile(r"\*\*Runs in\*\* (\d+) s on 2 cores, downloads (\d+) MB\.")
 FIRST_CELL = re.compile(r"(.*?# %% \[markdown\]\n)(.*?)(\n\n# %%.*)", re.DOTALL)
 # A time within this share of the one that is written leaves it as it is.
@@ -70,7 +71,7 @@ def header(title: str, stem: str, seconds: float | None, prefix: str = "") -> st
 
 
 def badges(stem: str) -> list[str]:
-    """The lines with badges, which open the notebook elsewhere, and the mark.
+    """The lines with badges, which open the notebook elsewhere, what that takes, and the mark.
 
     The mark stands alone: the rest of a line that begins with a comment is not read as Markdown.
     Without spaces in it, a line may be longer than ruff allows.
@@ -83,6 +84,7 @@ def badges(stem: str) -> list[str]:
         f"({colab}/github/{REPOSITORY}/blob/{BRANCH}/{path})",
         f"[![Binder]({binder}/badge_logo.svg)]"
         f"({binder}/v2/gh/{REPOSITORY}/{BRANCH}?labpath={path})",
+        ON_COLAB,
         MARK,
     ]
 

@@ -17,10 +17,11 @@
 # **You need** Notebook 03: exits, entropy thresholds, and rules that are fitted on validation
 # images. No GPU, no internet.
 #
-# **Runs in** 22 s on 2 cores, downloads 0 MB.
+# **Runs in** 7 s on 2 cores, downloads 0 MB.
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/04_coarse_early_fine_late.ipynb)
 # [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/04_coarse_early_fine_late.ipynb)
+# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
 # <!-- badges -->
 #
 # [← 03 · Leaving early](03_leaving_early.ipynb) · [05 · Gran-HBN →](05_gran_hbn.ipynb)
@@ -51,7 +52,7 @@ print(hbnlab.environment())
 # The images are Fashion-MNIST. If they are not on your machine, the notebook says so and goes on
 # with glyphs, the characters that come with the package.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 try:
     splits = data.load("fashion_mnist")
 except FileNotFoundError:
@@ -95,7 +96,7 @@ print("The grids are as described, and exit 1 costs nearly the same in both.")
 # **Before you run the next cell:** which column of Sem-HBN will look best in an advertisement, and
 # at which exit? And who will win in the column where answers can be compared?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 def forced(records, exit_index):
     return evaluate(ForcedExit(exit_index).decide(records), records)
 
@@ -129,12 +130,12 @@ print("Sem-HBN's exit 1 beats its exit 3 by points, and B-AlexNet's exit 1 by ne
 # but it says something. How much? If an answer leaves *k* of *n* fine classes open, it tells
 # log2(*n* / *k*) **bits**. That is the last column of the table above.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 num_fine, in_group = hierarchy.num_classes[-1], hierarchy.leaf_counts(0)
 assert torch.allclose(hierarchy.information(0), (num_fine / in_group).log2())
 print(f"A fine answer tells log2({num_fine}) = {math.log2(num_fine):.2f} bits.")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 groups = pd.DataFrame({"group": hierarchy.class_names[0], "bits": hierarchy.information(0)})
 groups["fine classes"] = in_group
 groups.round(2)
@@ -201,7 +202,7 @@ plots.to_html(plots.network_diagram(decisions, sem), dpi=80)
 # **Before you run the next cell:** the fine answers all come from exit 3. Which images arrive
 # there, and how often will their fine answers be right? Over all images it is about 9 in 10.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 left_at = [decisions.exit_index == exit_index for exit_index in range(3)]
 right_finely = sem.correct[:, 2, -1].double()  # what exit 3 would have said about everybody
 table = pd.DataFrame(index=["exit 1", "exit 2", "exit 3"])
@@ -236,7 +237,7 @@ plots.to_html(sheet, dpi=100)
 # **Before you run the next cell:** of the images that Sem-HBN answered coarsely at exit 1, on how
 # many is B-AlexNet's exit 1 right *finely*?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 knew = fine_everywhere.correct[:, 0, -1].double()
 for exit_index, left in enumerate(left_at[:2]):
     share, right = left.double().mean(), knew[left].mean()
@@ -258,7 +259,7 @@ print("More than 6 in 10 images: right fine answers, known at exit 1, that no he
 # Is the count fair? Not quite: a coarse "bottoms" wastes nothing, for nothing is finer. So count
 # once more, only answers that left more than one fine class open.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 coarse = decisions.level_index == 0
 vague = torch.zeros_like(coarse)
 vague[coarse] = hierarchy.leaf_counts(0)[decisions.prediction[coarse]] > 1
@@ -295,14 +296,12 @@ print("Every fine answer is paid for with the whole network.")
 # where exit 1 knew it. No threshold can mend that.
 #
 # ## The price list
-
-# %% [markdown]
 #
-# At the same shares, Sem-HBN tells less about each image than B-AlexNet, which answers
-# everything finely and pays with accuracy. Neither can do the obvious: answer *finely where it is
-# sure, and coarsely where it is not*.
+# At the same shares, Sem-HBN tells less about each image than B-AlexNet, which answers everything
+# finely and pays with accuracy. Neither can do the obvious: answer *finely where it is sure, and
+# coarsely where it is not*.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 val = collect_records(networks["b-alexnet"], splits.val, progress=False)
 fine_rule = fit_thresholds(EntropyThreshold([0, 0]), val, shares)
 both = {
@@ -412,4 +411,4 @@ check(grid, ((False, True), (False, True), (True, False)), hint="True where ther
 # - J. Deng, J. Krause, A. Berg, L. Fei-Fei, *Hedging Your Bets*, CVPR 2012: accuracy against
 #   specificity, in bits.
 #
-# Next: [05 · Gran-HBN](05_gran_hbn.ipynb), where every branch gets both heads and chooses.
+# **Next:** [05 · Gran-HBN](05_gran_hbn.ipynb), where every branch gets both heads and chooses.

@@ -17,10 +17,11 @@
 # **You need** Notebook 04: why coarse early, fine late gives the fine answers to the wrong images.
 # No GPU, no internet.
 #
-# **Runs in** 47 s on 2 cores, downloads 0 MB.
+# **Runs in** 12 s on 2 cores, downloads 0 MB.
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/05_gran_hbn.ipynb)
 # [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/05_gran_hbn.ipynb)
+# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
 # <!-- badges -->
 #
 # [← 04 · Coarse early, fine late](04_coarse_early_fine_late.ipynb) ·
@@ -42,7 +43,7 @@ from hbnlab.training import TrainConfig, fit
 
 print(hbnlab.environment())
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 try:
     splits = data.load("fashion_mnist")
 except FileNotFoundError:
@@ -61,7 +62,7 @@ print(hierarchy.to_text(max_children=3))
 # **Before you run the next cell:** B-AlexNet has one head at each of three branches, Gran-HBN two.
 # By how many per cent do the FLOPs of the whole network grow?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 untrained = {
     name: models.create(name, hierarchy, width=0.25, seed=0) for name in ("b-alexnet", "gran-hbn")
 }
@@ -163,7 +164,7 @@ val = collect_records(network, splits.val, progress=False)
 test = collect_records(network, splits.test, progress=False)
 assert test.heads_grid == ((True, True),) * 3
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 cells = pd.DataFrame(cell_table(test))
 cells.pivot(index="exit", columns="level", values=["accuracy", "entropy"]).round(3)
 
@@ -176,7 +177,7 @@ cells.pivot(index="exit", columns="level", values=["accuracy", "entropy"]).round
 # **Before you run the next cell:** on how many images in a hundred do the two heads of exit 1
 # contradict each other? And when they do, how often is the fine answer right?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 fine, coarse = test.prediction[:, 0, 1], test.prediction[:, 0, 0]
 contradict = hierarchy.ancestors(0)[fine] != coarse
 right = test.correct[:, 0].double()
@@ -211,7 +212,7 @@ fitted = fit_thresholds(FineTolerance([0, 0], tau), val, shares)
 rule = FineTolerance([round(threshold, 3) for threshold in fitted.thresholds], tau)
 decisions = rule.decide(test)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 print("thresholds:", rule.thresholds, "tau:", rule.fine_tolerance)
 for number, share in enumerate(evaluate(decisions, test).exit_shares, start=1):
     print(f"leave at exit {number}: {share:.1%}")
@@ -230,13 +231,13 @@ plots.to_html(plots.example(splits.test.images[index], test, index), dpi=90)
 # pencil, go through the three lines above for exit 1, then for exit 2. The rule should stop at
 # exit 2 with a coarse answer. Which comparisons keep it from answering finely there?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 entropies = pd.DataFrame(test.entropy[index], columns=["H_coarse", "H_fine"], index=[1, 2, 3])
 entropies["H_fine - H_coarse"] = entropies.H_fine - entropies.H_coarse
 entropies["T"] = [*rule.thresholds, None]
 entropies.rename_axis("exit").round(3)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 for exit_number in (1, 2):
     h_coarse, h_fine = entropies.H_coarse[exit_number], entropies.H_fine[exit_number]
     threshold, gap = rule.thresholds[exit_number - 1], h_fine - h_coarse
@@ -348,7 +349,7 @@ late = (decisions.exit_index == 2) & (decisions.level_index == 0)
 stubborn = int(late.nonzero()[0])
 h_coarse, h_fine = test.entropy[stubborn, 2].tolist()
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 print(f"image {stubborn} at exit 3: H_coarse = {h_coarse:.3f}, H_fine = {h_fine:.3f}")
 
 # %% tags=["exercise"]
@@ -383,7 +384,7 @@ check(flips_at, h_fine - h_coarse, tolerance=0.002, hint="Which comparison is le
 # **Before you run the next cell:** where does the printed rule send such an image, and where the
 # code?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 code = replace(rule, rule="published-code")
 both = {r.rule: evaluate(r.decide(test), test) for r in (rule, code)}
 rows = {
@@ -413,7 +414,7 @@ print("The printed rule answers coarsely; the code sends the image on, and pays 
 # **Before you run the next cell:** at equal cost, by how much does specificity rise? And what will
 # that cost in accuracy?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 sem_network = models.create("sem-hbn", weights=splits.name)
 sem_val = collect_records(sem_network, splits.val, progress=False)
 sem = collect_records(sem_network, splits.test, progress=False)
@@ -442,11 +443,10 @@ plots.to_html(plots.network_diagram(decisions, test), dpi=80)
 # sure, and the hard ones at exit 3, which Sem-HBN had to answer finely, may stay coarse. Saying the
 # right things about the right images wins on both counts.
 #
-# Two things
-# remain to grumble about. One threshold serves two entropies that live on different scales: at
-# exits 1 and 2 even tau = infinity answers finely only where H_fine < T. And comparing the raw
-# entropies of many fine and of few coarse classes is comparing different rulers. Lessons 06 and 07
-# look into both; lesson 08 lets a small network choose instead.
+# Two things remain to grumble about. One threshold serves two entropies that live on different
+# scales: at exits 1 and 2 even tau = infinity answers finely only where H_fine < T. And comparing
+# the raw entropies of many fine and of few coarse classes is comparing different rulers. Lessons 06
+# and 07 look into both; lesson 08 lets a small network choose instead.
 
 # %% [markdown]
 # ## What you learned
@@ -469,4 +469,4 @@ plots.to_html(plots.network_diagram(decisions, test), dpi=80)
 # - X. Zhu, M. Bain, *B-CNN: Branch Convolutional Neural Network for Hierarchical Classification*,
 #   2017: coarse and fine classifiers along one network.
 #
-# Next: [06 · Accuracy against specificity](06_accuracy_against_specificity.ipynb).
+# **Next:** [06 · Accuracy against specificity](06_accuracy_against_specificity.ipynb)

@@ -19,10 +19,11 @@
 # **You need** Notebook 05: Gran-HBN, entropies, the fine tolerance tau. Notebook 03 for why a batch
 # mean is a trap.
 #
-# **Runs in** 40 s on 2 cores, downloads 0 MB.
+# **Runs in** 10 s on 2 cores, downloads 0 MB.
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/06_accuracy_against_specificity.ipynb)
 # [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/06_accuracy_against_specificity.ipynb)
+# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
 # <!-- badges -->
 #
 # [← 05 · Gran-HBN](05_gran_hbn.ipynb) ·
@@ -42,8 +43,6 @@ from hbnlab import data, metrics, models, plots, trees
 from hbnlab import policies as p
 from hbnlab.collect import collect_records
 from hbnlab.exercises import check, check_function
-from hbnlab.plots.alt import set_description
-from hbnlab.plots.palette import series_style
 from hbnlab.report import published_results
 
 print(hbnlab.environment())
@@ -53,7 +52,7 @@ print(hbnlab.environment())
 # exit of each says about every test image. Fashion-MNIST if it is on your machine, else the glyphs.
 # No network is needed after this cell; all that follows is arithmetic on tables.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 try:
     splits = data.load("fashion_mnist")
 except FileNotFoundError:
@@ -78,7 +77,7 @@ sure_of_family = gran.entropy[:, 0, 0] < 0.1
 widest = int(gap.where(sure_of_family, -math.inf).argmax())
 plots.to_html(plots.example(splits.test.images[widest], gran, widest), dpi=80)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 fine, coarse = gran.entropy[widest, 0, -1], gran.entropy[widest, 0, 0]
 print(f"exit 1: fine {fine:.2f} - coarse {coarse:.2f} = gap {gap[widest]:.2f} nats")
 assert coarse < 0.1 < 0.6 < fine, "sure of the family, unsure of the member"
@@ -136,7 +135,7 @@ for name, tree in named.items():
     print(f"{name}: tau from {low:.0f} to {high:.3f} nats")
 assert math.isclose(metrics.tolerance_bound(trees.CIFAR100)[1], math.log(5))
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 summed = gran.marginalised()
 low, high = metrics.tolerance_bound(gran.hierarchy)
 for e in range(3):
@@ -206,7 +205,7 @@ plots.to_html(plots.accuracy_against_specificity(records), dpi=85)
 # %%
 plots.to_html(plots.accuracy_against_specificity(records, batch_size=512), dpi=85)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 rows = {}
 for e in range(3):
     ends = [float(gran.correct[:, e, level].double().mean()) for level in (0, -1)]
@@ -249,7 +248,7 @@ print(f"at most {max(strays):.1f} points off the straight line")
 # And the learned gate? Compare it fairly: on AG-HBN's own heads, against the tolerance rule at the
 # gate's specificity.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 gated = records["ag-hbn"]
 gate_rows = []
 for e in range(3):
@@ -280,7 +279,7 @@ print("At the gate's specificity, tolerance does as well as the gate, within hal
 # **Before you run the next cell:** what share of the full information does an average coarse answer
 # carry: a tenth, a third, two thirds?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 tree = gran.hierarchy
 bits = tree.information(0)
 for name, value in list(zip(tree.class_names[0], bits.tolist(), strict=True))[:6]:
@@ -310,18 +309,21 @@ print("Two thirds or so, where specificity says 0. On CIFAR-100: log2(20) / log2
 taus = torch.linspace(-0.5, 2.1, 60).tolist()
 by_tau = metrics.sweep([p.FineTolerance.at_exit(0, 3, tau) for tau in taus], gran)
 by_theta = metrics.operating_curve(summed, 0)
+curves = {"theta, summed heads": (by_theta.information, by_theta.correct)}
+curves["tau, own heads"] = [r.information for r in by_tau], [r.accuracy for r in by_tau]
+
+# %%
 axes = plt.subplots(figsize=(6.5, 3.8), layout="constrained")[1]
-look = {"markevery": 0.1, "markersize": 5}
-x, y = by_theta.information, by_theta.correct
-axes.plot(x, y, **series_style(0).line, **look, label="theta, summed heads")
-x, y = [r.information for r in by_tau], [r.accuracy for r in by_tau]
-axes.plot(x, y, **series_style(1).line, **look, label="tau, own heads")
+for number, (name, (x, y)) in enumerate(curves.items()):
+    look = plots.series_style(number).line
+    axes.plot(x, y, **look, markevery=0.1, markersize=5, label=name)
 axes.set(xlabel="information (bits an answer)", ylabel="right", title="exit 1")
-axes.legend()
-set_description(axes, "Share of right answers against information at exit 1, for tau and theta.")
+axes.legend(handlelength=4)
+words = "Share of right answers against information at exit 1, for tau and theta."
+plots.set_description(axes, words)
 plots.to_html(axes, dpi=85)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 at_half = metrics.evaluate(p.FineTolerance.at_exit(0, 3, float(gap.median())).decide(gran), gran)
 enough = by_theta.information >= at_half.information
 theta_right = float(by_theta.correct[enough].max())
@@ -349,7 +351,7 @@ print("Unsure of both: right less often, by more than 20 points, than the other 
 # Want three quarters of the answers to be fine? Fit tau on *validation* images, report on test, and
 # add intervals: how far would the numbers move with other test images of the same kind?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 val = collect_records(networks["gran-hbn"], splits.val)
 chosen = p.fit_tolerance(p.FineTolerance.at_exit(0, 3, 0), val, 0.75)
 draws = torch.Generator().manual_seed(0)
@@ -486,4 +488,4 @@ check_function(
 # - J. Valmadre: *Hierarchical classification at multiple operating points*, NeurIPS 2022.
 # - J. Deng et al.: *Hedging your bets* (accuracy against specificity by information), CVPR 2012.
 #
-# Next: [07 · Uncertainty overlap →](07_uncertainty_overlap.ipynb)
+# **Next:** [07 · Uncertainty overlap](07_uncertainty_overlap.ipynb)

@@ -17,10 +17,11 @@
 # **You need** Notebook 05 for the two heads of Gran-HBN, notebook 06 for the gap between their
 # entropies.
 #
-# **Runs in** 30 s on 2 cores, downloads 0 MB.
+# **Runs in** 10 s on 2 cores, downloads 0 MB.
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/07_uncertainty_overlap.ipynb)
 # [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/07_uncertainty_overlap.ipynb)
+# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
 # <!-- badges -->
 #
 # [← 06 · Accuracy against specificity](06_accuracy_against_specificity.ipynb) ·
@@ -39,7 +40,7 @@ from hbnlab.exercises import check, check_function
 
 print(hbnlab.environment())
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 try:
     splits = data.load("fashion_mnist")
 except FileNotFoundError:
@@ -100,7 +101,7 @@ print("Single images: an overlap of more than 0.6 at every exit.")
 # densities: 0 = apart, 1 = the same. **AUROC** is the chance that a fine entropy exceeds the coarse
 # one of another image: 0.5 = mixed, 1 = always above.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 rows = {}
 for size in (1, 8, 64, 512):
     found = metrics.uncertainty_overlap(gran, 0, batch_size=size, bins=20)
@@ -141,7 +142,7 @@ plots.to_html(plots.entropy_densities(gran), dpi=85)
 # **Before you run the next cell:** about how wide, with 10,000 images, is such an interval: 0.2,
 # 0.02 or 0.002?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 def auroc(chosen, exit_index):
     return metrics.uncertainty_overlap(gran.subset(chosen), exit_index).auroc
 
@@ -182,7 +183,7 @@ print("More bins, less overlap: the same entropies.")
 # **Before you run the next cell:** we take a network that has *never been trained*. Both of its
 # heads know nothing at all. What overlap and what AUROC do you expect?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 untrained = models.create("gran-hbn", splits.hierarchy, width=0.25, seed=1)
 pictures = splits.test.subset(torch.arange(500))
 newborn = collect_records(untrained, pictures)
@@ -250,7 +251,7 @@ print("Image by image never the wrong way round, and yet the clouds overlap by m
 # hard image's coarse doubt exceeds an easy image's fine doubt. What a rule needs is the
 # distribution of the gap. Let us look at it, for heads of their own and for sums.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 rows = {}
 for name, source in {"own heads": gran, "summed": summed}.items():
     gap = metrics.entropy_gap(source, 0)
@@ -399,4 +400,4 @@ check(lost, 1.6094, tolerance=0.001, hint="Each entropy is at its ceiling.")
 # - B. Efron, R. Tibshirani: *An introduction to the bootstrap*, 1993.
 # - J. Hanley, B. McNeil: *The meaning and use of the area under a ROC curve*, Radiology, 1982.
 #
-# Next: [08 · Deriving AG-HBN →](08_deriving_ag_hbn.ipynb)
+# **Next:** [08 · Deriving AG-HBN](08_deriving_ag_hbn.ipynb)

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   kernelspec:
-#     display_name: Python 3 (ipykernel)
+#     display_name: Python 3
 #     language: python
 #     name: python3
 # ---
@@ -17,10 +17,11 @@
 # **You need** [05 · Gran-HBN](05_gran_hbn.ipynb) and
 # [07 · Uncertainty overlap](07_uncertainty_overlap.ipynb). You should have seen a gradient before.
 #
-# **Runs in** 20 s on 2 cores, downloads 0 MB.
+# **Runs in** 7 s on 2 cores, downloads 0 MB.
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/08_deriving_ag_hbn.ipynb)
 # [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/08_deriving_ag_hbn.ipynb)
+# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
 # <!-- badges -->
 #
 # [← 07 · Uncertainty overlap](07_uncertainty_overlap.ipynb) ·
@@ -52,7 +53,7 @@ print(hbnlab.environment())
 # gives the records that all later sections read. Whatever we choose, we choose on validation
 # images; whatever we report, we report on test images.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 try:
     splits = data.load("fashion_mnist")
 except FileNotFoundError:
@@ -69,7 +70,7 @@ print(f"{splits.name}: {len(val):,} validation and {len(test):,} test images")
 # **Before you run the next cell:** in which of the four does the choice of the head matter for
 # accuracy? And how large do you think these groups are, at exit 1?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 fine_right, coarse_right = test.correct[:, 0, -1], test.correct[:, 0, 0]
 groups = {
     "both right": fine_right & coarse_right,
@@ -365,11 +366,13 @@ print("Both gates learned something; they differ by less than one per cent of th
 # **Before you run the next cell:** recall the four groups at the top. Which share of the targets is
 # *fine*? And what will a classifier do that sees such targets?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 test_targets = semantic_targets(test.correct[:, :, -1], test.correct[:, :, 0])
 says_fine = test.gate_logits[:, 1] > test.gate_logits[:, 0]
 for name, column in (("targets", test_targets.bool()), ("bundled gate", says_fine)):
     print(f"{name:14} {column.double().mean():6.1%} fine")
+
+# %% tags=["nbval-ignore-output"]
 print(f"{'our gate':14} {history.epochs[-1].specificity[0]:6.1%} fine, on validation images")
 
 # %%
@@ -511,7 +514,7 @@ check(shift, expected, tolerance=0.01, hint="fine wins where margin > shift; for
 # With it both rules can meet as policies, fitted on validation images to the same specificity and
 # reported on test images, now by the same code that everything else in this package uses.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 shifted = replace(test, gate_logits=test.gate_logits + torch.tensor([expected, 0.0]))
 everyone = [math.inf, math.inf]
 tolerance = fit_tolerance(FineTolerance(everyone, 0.0), val, specificity=0.8)
@@ -553,4 +556,4 @@ print("Same specificity, same heads: the tolerance rule is right more often. The
 #   names the invariance to the scale of the gradients.
 # - `hbnlab.losses`, `hbnlab.training.post_train`, `hbnlab.policies.SemanticGate`.
 #
-# Next: [09 · Inspect exits](09_inspect_exits.ipynb), where you look at single images.
+# **Next:** [09 · Inspect exits](09_inspect_exits.ipynb), where you look at single images.

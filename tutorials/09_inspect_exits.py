@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   kernelspec:
-#     display_name: Python 3 (ipykernel)
+#     display_name: Python 3
 #     language: python
 #     name: python3
 # ---
@@ -18,10 +18,11 @@
 # **You need** [05 · Gran-HBN](05_gran_hbn.ipynb); [03 · Leaving early](03_leaving_early.ipynb) for
 # the thresholds.
 #
-# **Runs in** 24 s on 2 cores, downloads 0 MB.
+# **Runs in** 9 s on 2 cores, downloads 0 MB.
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/09_inspect_exits.ipynb)
 # [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/09_inspect_exits.ipynb)
+# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
 # <!-- badges -->
 #
 # [← 08 · Deriving AG-HBN](08_deriving_ag_hbn.ipynb) ·
@@ -53,7 +54,7 @@ print(hbnlab.environment())
 # what `policies` and `metrics` say. So everything you can do with the mouse you can do from Python,
 # and this notebook does both.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 try:
     splits = data.load("fashion_mnist")
 except FileNotFoundError:
@@ -83,7 +84,7 @@ unsure = int((coarse_here & ~fine_is_sure).nonzero()[0])
 # its box, and go through the images with the buttons. (On a web page you see the inspector's static
 # twin: the same content, but it does not move.)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 inspector = ExitInspector(test, splits.test.images, policy)
 inspector.image_index = held_back
 inspector
@@ -92,7 +93,7 @@ inspector
 # That one is yours. For the lesson we drive a second one from Python, so that we do not get in each
 # other's way. It need not be on the page at all.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 guide = ExitInspector(test, splits.test.images, policy)
 for index in (held_back, unsure):
     guide.image_index = index
@@ -104,7 +105,7 @@ for index in (held_back, unsure):
 # **Before you run the next cells:** we raise the fine tolerance to 3 nats, above any gap there is.
 # What becomes of the first image, and what of the second? Could it go on to exit 2?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 guide.fine_tolerance = 3.0
 for index in (held_back, unsure):
     guide.image_index = index
@@ -199,7 +200,7 @@ print("In all six, exit 1 gives its wrong answer more than 80 %.")
 # network against the label. No threshold catches this species: entropy measures how undecided a
 # head is, not whether it is right. Let the inspector show you the first one in full.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 guide.policy = policy
 guide.image_index = surest[0]
 guide.static()
@@ -262,7 +263,7 @@ check_function(overthinking, [((test,), shares)], tolerance=1e-4,
 #
 # </details>
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 print(f"spoiled {shares[0]:.1%}, saved {shares[1]:.1%}")
 
 # %%
@@ -329,7 +330,7 @@ usual = metrics.answer_values(guide.decisions, test)["accuracy"]
 assert usual[found].mean() > usual.mean()
 print("Possible with separate heads, impossible with sums; and its answers are right more often.")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 print(f"{len(found):,} images; right {usual[found].mean():.1%}, all images {usual.mean():.1%}")
 guide.static()
 
@@ -343,7 +344,7 @@ guide.static()
 # that too. **Before you run the next cell:** for how many images does the decision change when
 # batches of 64 decide?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 guide.kind = "any"
 guide.policy = replace(policy, per="batch", batch_size=64)
 by_batch = guide.decisions
@@ -365,7 +366,7 @@ print("A fifth of the decisions and more depend on the company that an image hap
 # and in that of accuracy and FLOPs, amid the cloud of all policies of the same rule. We give it the
 # *validation* records. Whoever searches must not search on the test images.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 explorer = PolicyExplorer(val, policy)
 explorer
 
@@ -395,7 +396,7 @@ print("More specific, less accurate, and the FLOPs are the same to the last digi
 # The buttons search the cloud: the cheapest policy for an accuracy, the most accurate one for a
 # budget. From Python they are methods, and the winner is a line of code to copy.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 search.best_for_accuracy(seen[1.5].accuracy, specificity=0.5)
 print(textwrap.fill(search.message, 90))
 print(search.python_line)
@@ -508,4 +509,4 @@ monitor.static()
 #   with Dynamic DNNs*: Algorithm 1.
 # - `hbnlab.widgets`: each class says in its docstring how to drive it.
 #
-# Next: [10 · Reproduce the study](10_reproduce_the_study.ipynb).
+# **Next:** [10 · Reproduce the study](10_reproduce_the_study.ipynb)

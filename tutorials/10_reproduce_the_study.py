@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   kernelspec:
-#     display_name: Python 3 (ipykernel)
+#     display_name: Python 3
 #     language: python
 #     name: python3
 # ---
@@ -18,10 +18,11 @@
 # **You need** [05 · Gran-HBN](05_gran_hbn.ipynb) and
 # [06 · Accuracy against specificity](06_accuracy_against_specificity.ipynb). No GPU.
 #
-# **Runs in** 31 s on 2 cores, downloads 0 MB.
+# **Runs in** 17 s on 2 cores, downloads 0 MB.
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/10_reproduce_the_study.ipynb)
 # [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/10_reproduce_the_study.ipynb)
+# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
 # <!-- badges -->
 #
 # [← 09 · Inspect exits](09_inspect_exits.ipynb) ·
@@ -232,7 +233,7 @@ for side in ("study", "ours", "published"):
 # computed, and `reproduce`. We take two of the five networks, with their bundled weights: a
 # quarter of the study's width, and real images of another data set.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 choice = DataChoice(name="fashion_mnist")
 try:
     splits = choice.load()
@@ -245,7 +246,7 @@ out = Path(tempfile.mkdtemp()) / "report"
 plan = report.Plan(choice=choice, out=out, names=names, weights="bundled")
 page = report.reproduce(plan, progress=False)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 text = page.read_text(encoding="utf-8")
 print(plan.command)
 print(f"report.md: {len(text.splitlines())} lines, {text.count('![')} figures, sections:")
@@ -284,7 +285,7 @@ plots.HtmlFigure((out / "figures" / f"{name}.png").read_bytes(), words[name], wi
 # 3. Fine answers, mapped up to their coarse class, are about as good as the coarse head.
 # 4. The operating region of the tolerance is about a tenth of a nat wide.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 rows = {(row["exit"], row["answers"]): row for row in results["networks"]["gran-hbn"][0]["exits"]}
 print("Gran-HBN        ours: accuracy, mapped up      study: accuracy, mapped up")
 for (number, level), row in rows.items():
@@ -308,7 +309,7 @@ print("Patterns 1, 2 and 3 hold here as well.")
 # Pattern 4 is the one about batches. The report measures the region for single images and for
 # batches.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 regions = results["networks"]["gran-hbn"][0]["regions"]
 width = {
     (row["exit"], row["batch_size"]): row["high"] - row["low"]
@@ -335,7 +336,7 @@ print("Deciding one by one, the region is more than five times as wide as by bat
 # The report gives each number a 95 % interval, from drawing the test images again with
 # replacement. Two exits whose intervals overlap widely should not be ranked.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["fashion-mnist"]
 for row in fine:
     low, high = row["intervals"]["accuracy"]
     print(f"exit {row['exit']}, fine: {row['accuracy']:.1%}, 95 % from {low:.1%} to {high:.1%}")
@@ -441,7 +442,7 @@ everything = report.Plan(
     choice=DataChoice(name="cifar100", download=True), out=Path("results/cifar100"),
     weights="train", preset="paper", paper_protocol=True,
 )
-print(everything.command, "--download")
+print(everything.command)
 assert everything.trained_width == 1.0
 assert everything.train_config("gran-hbn", 0).level_weights == (0.75, 1.5)
 

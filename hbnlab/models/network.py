@@ -159,6 +159,30 @@ class EarlyExitNetwork(nn.Module):
             got = "x".join(map(str, images.shape[1:]))
             raise ValueError(f"{self.name} takes images of {wanted}, got {got}")
 
+    def check_data(
+        self, name: str, image_shape: Sequence[int], hierarchy: Hierarchy | None = None
+    ) -> None:
+        """Refuse data that the network was not built for, naming what it takes and what came.
+
+        Args:
+            name: of the data.
+            image_shape: of one image: channels, height, width.
+            hierarchy: of its labels; None where nobody reads them.
+
+        Raises:
+            ValueError: for images of another shape or classes of another tree.
+        """
+        if tuple(image_shape) != self.image_shape:
+            raise ValueError(
+                f"{self.name} takes images of {self.image_shape}, {name} has {tuple(image_shape)}"
+            )
+        if hierarchy is not None and hierarchy != self.hierarchy:
+            raise ValueError(
+                f"{self.name} was built for classes {self.hierarchy.num_classes} "
+                f"({self.hierarchy.fingerprint}), {name} has {hierarchy.num_classes} "
+                f"({hierarchy.fingerprint})"
+            )
+
     def set_dropout(self, probability: Number) -> None:
         """Set the probability of every dropout layer."""
         for module in self.modules():

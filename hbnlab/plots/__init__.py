@@ -5,7 +5,7 @@ that carries those words as alternative text, ``to_files`` the content of an SVG
 figure function saves, shows or changes settings.
 """
 
-from hbnlab.plots.alt import HtmlFigure, describe, figure_of, to_html
+from hbnlab.plots.alt import HtmlFigure, describe, figure_of, set_description, to_html
 from hbnlab.plots.benchmarks import bench_bars
 from hbnlab.plots.costs import accuracy_against_flops, exits_and_rules
 from hbnlab.plots.curves import post_training_curve, training_curves
@@ -14,6 +14,7 @@ from hbnlab.plots.examples import example
 from hbnlab.plots.files import FigureFiles, to_files
 from hbnlab.plots.frontiers import frontier
 from hbnlab.plots.heads import confusion_matrix, reliability_diagrams
+from hbnlab.plots.palette import Style, level_style, series_style
 from hbnlab.plots.sheets import class_sheet, leaving_sheet
 from hbnlab.plots.specificity import accuracy_against_specificity
 from hbnlab.plots.tolerance import accuracy_against_tolerance, operating_regions
@@ -23,6 +24,7 @@ from hbnlab.plots.uncertainty import entropies, entropy_densities
 __all__ = [
     "FigureFiles",
     "HtmlFigure",
+    "Style",
     "accuracy_against_flops",
     "accuracy_against_specificity",
     "accuracy_against_tolerance",
@@ -38,10 +40,13 @@ __all__ = [
     "frontier",
     "hierarchy_tree",
     "leaving_sheet",
+    "level_style",
     "network_diagram",
     "operating_regions",
     "post_training_curve",
     "reliability_diagrams",
+    "series_style",
+    "set_description",
     "to_files",
     "to_html",
     "training_curves",

@@ -15,6 +15,9 @@ from hbnlab.records import ExitRecords
 
 FLOPS_LABEL = "FLOPs an image (millions)"
 
+HANDLE_LENGTH = 3.5
+"""Length of a line in a legend, in sizes of its letters: the longest dashes are seen whole."""
+
 AxesGrid = np.ndarray | Sequence[Axes]
 """Several Axes: an array as ``plt.subplots`` returns it, or a list."""
 
@@ -89,9 +92,16 @@ def shared_legend(grid: np.ndarray, *, outside: bool, columns: int = 5) -> None:
     handles, labels = list(entries.values()), list(entries)
     if outside:
         figure = grid.flat[0].get_figure(root=True)
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8)
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=columns,
+            fontsize=8,
+            handlelength=HANDLE_LENGTH,
+        )
     else:
-        grid.flat[-1].legend(handles, labels, fontsize=8)
+        grid.flat[-1].legend(handles, labels, fontsize=8, handlelength=HANDLE_LENGTH)
 
 
 def light_grid(ax: Axes) -> None:

@@ -11,6 +11,7 @@ from hbnlab.metrics import Evaluation, cell_table, sweep
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
     FLOPS_LABEL,
+    HANDLE_LENGTH,
     as_percent,
     light_grid,
     listed,
@@ -51,12 +52,12 @@ def exits_and_rules(
         for row, place in zip(here, zip(x, y, strict=True), strict=True):
             _note(ax, f"exit {row['exit']}", place, (0, 7), ha="center")
     if results:
-        _draw_rules(ax, policies, results)
+        _draw_rules(ax, rows, policies, results)
     ax.set(xlabel=FLOPS_LABEL, ylabel="accuracy at the level of the answer")
     as_percent(ax.yaxis)
     ax.margins(0.1)
     light_grid(ax)
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, handlelength=HANDLE_LENGTH)
     set_description(ax, _words(records, rows, results))
     return ax
 
@@ -106,8 +107,16 @@ def accuracy_against_flops(
     return ax
 
 
-def _draw_rules(ax: Axes, policies: Sequence[Policy], results: Sequence[Evaluation]) -> None:
-    """Operating points, coloured by specificity, with the tolerances of the first and the last."""
+def _draw_rules(
+    ax: Axes,
+    rows: Sequence[Mapping[str, Any]],
+    policies: Sequence[Policy],
+    results: Sequence[Evaluation],
+) -> None:
+    """Operating points, with the tolerances of the first and the last.
+
+    Specificity is their colour where they differ in it.
+    """
     x = [result.mean_flops / 1e6 for result in results]
     y = [result.accuracy for result in results]
     ax.plot(x, y, color=GREY, linewidth=1.0, zorder=1)
@@ -115,16 +124,22 @@ def _draw_rules(ax: Axes, policies: Sequence[Policy], results: Sequence[Evaluati
     look: dict[str, Any] = {"cmap": SEQUENTIAL, "vmin": 0.0, "vmax": 1.0, "zorder": 3}
     look |= {"marker": "D", "s": 42, "edgecolors": BLACK, "linewidths": 0.6}
     names = ", ".join(dict.fromkeys(type(policy).__name__ for policy in policies))
-    points = ax.scatter(x, y, c=shade, label=names, **look)
-    bar = ax.figure.colorbar(points, ax=ax, label="specificity of the rule (answered finely)")
-    as_percent(bar.ax.yaxis)
-    # The higher of the two notes stands above its point, the lower one below.
+    if max(shade) - min(shade) > 0:
+        points = ax.scatter(x, y, c=shade, label=names, **look)
+        bar = ax.figure.colorbar(points, ax=ax, label="specificity of the rule (answered finely)")
+        as_percent(bar.ax.yaxis)
+    else:
+        ax.scatter(x, y, c=shade, label=f"{names}, {percent(shade[0])} fine", **look)
+    # The higher of the two notes stands above its point, the lower one below; both on the side
+    # where no exit is near, for the exits have notes of their own.
     ends = sorted({0, len(policies) - 1}, key=lambda number: -y[number])
-    for number, (offset, side) in zip(ends, ((3, "bottom"), (-3, "top")), strict=False):
+    for number, (offset, upright) in zip(ends, ((3, "bottom"), (-3, "top")), strict=False):
         policy = policies[number]
         if isinstance(policy, FineTolerance):
             text = f"tolerance {policy.fine_tolerance:.2g}: {percent(shade[number])} fine"
-            _note(ax, text, (x[number], y[number]), (8, offset), ha="left", va=side)
+            nearest = min((row["flops"] / 1e6 for row in rows), key=lambda at: abs(at - x[number]))
+            aside, side = (8, "left") if nearest < x[number] else (-8, "right")
+            _note(ax, text, (x[number], y[number]), (aside, offset), ha=side, va=upright)
 
 
 def _note(

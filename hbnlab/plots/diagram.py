@@ -11,9 +11,12 @@ from hbnlab.plots.canvas import listed, mega, one_axes, percent, source
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.records import Decisions, ExitRecords
 
-# Heights of the three rows and sizes, in units in which all images make a band 1 wide.
-_TRUNK, _BRANCH, _HEAD = 0.0, -1.75, -3.35
+# Heights of the three rows and sizes, in units in which all images make a band 1 wide. A stage is
+# higher than the band that enters it.
+_TRUNK, _BRANCH, _HEAD = 0.0, -1.6, -3.15
 _BOX = (1.3, 0.62)
+_STAGE_BOX = (1.3, 1.1)
+_ABOVE = 0.58
 _RADIUS = 0.56
 _HEAD_STEP = 1.25
 _WIDEST_INCHES = 10.0
@@ -40,14 +43,14 @@ def network_diagram(decisions: Decisions, records: ExitRecords, *, ax: Axes | No
     )
     going = 1.0
     _band(ax, (left + 0.1, _TRUNK), (0.0, _TRUNK), going)
-    ax.text(left + 0.1, 0.56, "all images", fontsize=8, va="bottom")
+    ax.text(left + 0.1, _ABOVE, "all images", fontsize=8, va="bottom")
     for exit_index, share in enumerate(result.exit_shares):
         _draw_exit(ax, records, result, exit_index, exit_index * step, step)
         going = max(0.0, going - share)
         if exit_index < records.num_exits - 1:
             _band(ax, (exit_index * step, _TRUNK), ((exit_index + 1) * step, _TRUNK), going)
             middle = (exit_index + 0.5) * step
-            ax.text(middle, 0.56, f"{percent(going)} go on", fontsize=8, ha="center", va="bottom")
+            ax.text(middle, _ABOVE, f"{percent(going)} go on", fontsize=8, ha="center", va="bottom")
     set_description(ax, _words(records, result))
     return ax
 
@@ -57,9 +60,10 @@ def _draw_exit(
 ) -> None:
     """One stage, its branch and its heads, with the bands between them."""
     number = exit_index + 1
-    _box(ax, x, _TRUNK, f"stage {number}", f"{mega(2 * records.stage_macs[exit_index])} MFLOPs")
+    cost = f"{mega(2 * records.stage_macs[exit_index])} MFLOPs"
+    _box(ax, (x, _TRUNK), _STAGE_BOX, f"stage {number}", cost)
     name = f"branch {number}" + (", gate" if records.has_gate and exit_index == 0 else "")
-    _box(ax, x, _BRANCH, name, f"{mega(2 * records.branch_macs[exit_index])} MFLOPs")
+    _box(ax, (x, _BRANCH), _BOX, name, f"{mega(2 * records.branch_macs[exit_index])} MFLOPs")
     _band(ax, (x, _TRUNK), (x, _BRANCH), result.exit_shares[exit_index])
     levels = [level for level, has in enumerate(records.heads_grid[exit_index]) if has]
     start = x - result.exit_shares[exit_index] / 2
@@ -77,8 +81,10 @@ def _draw_exit(
         ax.text(head_x, _HEAD - _RADIUS - 0.08, text, ha="center", va="top", fontsize=8.5)
 
 
-def _box(ax: Axes, x: float, y: float, title: str, cost: str) -> None:
-    width, height = _BOX
+def _box(
+    ax: Axes, place: tuple[float, float], size: tuple[float, float], title: str, cost: str
+) -> None:
+    (x, y), (width, height) = place, size
     box = FancyBboxPatch(
         (x - width / 2, y - height / 2),
         width,

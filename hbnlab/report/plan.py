@@ -114,6 +114,7 @@ class Plan:
         """The command line that makes the same report."""
         words = ["hbnlab reproduce", f"--dataset {self.choice.name}"]
         words += ["--root FOLDER"] if self.choice.root is not None else []
+        words += ["--download"] if self.choice.download else []
         words += [f"--{name.replace('_', '-')}" for name in self.choice.options]
         if self.weights == "train":
             words.append(f"--weights train --preset {self.preset} --seeds {len(self.seeds)}")

@@ -104,7 +104,7 @@ def _run(
     resume: bool,
     progress: bool,
 ) -> History:
-    _check(objective.network, splits)
+    objective.network.check_data(splits.name, splits.train.image_shape, splits.hierarchy)
     hardware = Hardware.choose(objective.config)
     with hardware.seeded(objective.config.seed), objective.prepared(hardware.device):
         run = Run(objective, splits, hardware, history)
@@ -144,17 +144,3 @@ def _train(run: Run, on_step: OnStep | None, checkpoint: str | Path | None, bar:
             state.save(checkpoint)
         if stopped:
             break
-
-
-def _check(network: EarlyExitNetwork, splits: Splits) -> None:
-    if splits.hierarchy != network.hierarchy:
-        raise ValueError(
-            f"{network.name} was built for {network.hierarchy.num_classes} classes "
-            f"({network.hierarchy.fingerprint}), {splits.name} has {splits.hierarchy.num_classes} "
-            f"({splits.hierarchy.fingerprint})"
-        )
-    if tuple(splits.train.image_shape) != tuple(network.image_shape):
-        raise ValueError(
-            f"{network.name} takes images of {network.image_shape}, {splits.name} has "
-            f"{splits.train.image_shape}"
-        )

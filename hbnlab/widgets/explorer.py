@@ -144,6 +144,7 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         Returns:
             The policy; None where there is none, and ``message`` says what can be had.
         """
+        self._wished_accuracy.value = round(100 * accuracy, 6)
         wish = f"the cheapest with an accuracy of at least {percent(accuracy)}"
         return self._go_to_best(
             lambda result: result.accuracy >= accuracy,
@@ -164,6 +165,7 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         Returns:
             The policy; None where there is none, and ``message`` says what can be had.
         """
+        self._wished_budget.value = round(flops / 1e6, 6)
         wish = f"the most accurate within {mega(flops)} million FLOPs an image"
         return self._go_to_best(
             lambda result: result.mean_flops <= flops,
@@ -196,9 +198,9 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         self._say("")
         self._draw()
 
-    def _say(self, words: str) -> None:
+    def _say(self, words: str, *, is_problem: bool = False) -> None:
         self.message = words
-        self._message.value = message(words) if words else ""
+        self._message.value = message(words, is_problem=is_problem) if words else ""
 
     def _go_to_best(
         self,
@@ -207,6 +209,7 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         wish: str,
         specificity: Number,
     ) -> ThresholdPolicy | None:
+        self._wished_specificity.value = round(100 * specificity, 6)
         policies, results = self.cloud.policies, self.cloud.results
         wish += f", answering at least {percent(specificity)} finely" if specificity else ""
         found = [n for n, r in enumerate(results) if is_enough(r) and r.specificity >= specificity]
@@ -215,7 +218,8 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
             least = min(result.mean_flops for result in results)
             self._say(
                 f"None of {len(results)} policies is {wish}. The highest accuracy is "
-                f"{percent(most)}, the lowest cost {mega(least)} million FLOPs an image."
+                f"{percent(most)}, the lowest cost {mega(least)} million FLOPs an image.",
+                is_problem=True,
             )
             return None
         best = max(found, key=lambda n: worth(results[n]))
@@ -241,23 +245,24 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
     def _make_search(self) -> w.Widget:
         """What is wished, and the two buttons that look for it."""
         now, most = self._evaluation, self._records.macs_to(self._records.num_exits - 1)
-        specific = number("and finely at least (%)", (0.0, 100.0), 0.0)
-        accurate = number("accuracy of at least (%)", (0.0, 100.0), round(100 * now.accuracy))
+        accuracy = number("accuracy of at least (%)", (0.0, 100.0), round(100 * now.accuracy))
         budget = number("at most (million FLOPs)", (0.0, 2e-6 * most), float(mega(now.mean_flops)))
+        specificity = number("and finely at least (%)", (0.0, 100.0), 0.0)
 
         def for_accuracy() -> None:
-            wished = accurate.value / 100, specific.value / 100
-            self.best_for_accuracy(wished[0], specificity=wished[1])
+            self.best_for_accuracy(accuracy.value / 100, specificity=specificity.value / 100)
 
         def for_budget() -> None:
-            self.best_for_budget(1e6 * budget.value, specificity=specific.value / 100)
+            self.best_for_budget(1e6 * budget.value, specificity=specificity.value / 100)
 
+        self._wished_accuracy, self._wished_budget = accuracy, budget
+        self._wished_specificity = specificity
         return row(
-            accurate,
+            accuracy,
             button("best for this accuracy", for_accuracy),
             budget,
             button("best for this budget", for_budget),
-            specific,
+            specificity,
         )
 
     def _draw(self) -> None:

@@ -17,6 +17,7 @@ from hbnlab.widgets.pictures import snapshot
 _SIZE = (9.4, 3.2)
 _DPI = 100
 _MOST_POINTS = 1000
+_ROOM_BELOW = 0.05
 
 
 class LearningCurves:
@@ -33,13 +34,14 @@ class LearningCurves:
         self._figure.subplots_adjust(left=0.07, right=0.82, bottom=0.15, top=0.95, wspace=0.22)
         (self._loss,) = self._left.plot([], [], color=GREY, linewidth=1.0)
         self._left.set(ylabel="loss of a step", xlim=(0, epochs), xlabel="epoch")
-        self._right.set(ylabel="accuracy on validation images", xlim=(0, epochs), ylim=(0, 1))
+        self._right.set(ylabel="accuracy on validation images", xlim=(0, epochs))
         self._right.set_xlabel("epoch")
         as_percent(self._right.yaxis)
         for ax in (self._left, self._right):
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             light_grid(ax)
         self._heads: dict[tuple[int, int], Line2D] = {}
+        self._lowest = 1.0
 
     def draw(
         self,
@@ -66,6 +68,8 @@ class LearningCurves:
             found = [e for e in history.epochs if e.cells.get("val")]
             values = history.curve("top1", exit_index, level)
             line.set_data([epoch.number for epoch in found], values)
+            self._lowest = min([self._lowest, *values])
+        self._right.set_ylim(max(0.0, self._lowest - _ROOM_BELOW), 1.0)
         self._canvas.draw()
         return snapshot(self._canvas, words)
 

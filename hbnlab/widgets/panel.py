@@ -7,7 +7,9 @@ from typing import Any
 
 import ipywidgets as w
 
-_MESSAGE = "border-left: 4px solid #D55E00; background: #FFF4EC; color: #111; padding: 8px 12px"
+_MESSAGE = "border-left: 4px solid; color: #111; padding: 8px 12px; line-height: 1.35"
+_PROBLEM = f"{_MESSAGE}; border-color: #D55E00; background: #FFF4EC"
+_NEWS = f"{_MESSAGE}; border-color: #0072B2; background: #EEF6FB"
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Panel(ABC):
             raise ValueError(self.problem)
 
 
-def message(text: str) -> str:
-    """Words in the place of a drawing, which a screen reader reads out as they come."""
-    return f'<div role="status" style="{_MESSAGE}">{html.escape(text)}</div>'
+def message(text: str, *, is_problem: bool = True) -> str:
+    """Words that a screen reader reads out as they come: a problem or, else, news."""
+    style = _PROBLEM if is_problem else _NEWS
+    return f'<div role="status" style="{style}">{html.escape(text)}</div>'

@@ -245,6 +245,7 @@ class _Comparison:
         self._terms, self._limit, self._sign = terms, limit, sign
         value = terms[0] if len(terms) == 1 else terms[0] - terms[1]
         self.holds = bool(value < limit if sign == "<" else value > limit)
+        self._is_equal = bool(value == limit)
 
     def line(self, outcome: str = "") -> str:
         """Question, numbers, verdict and, where given, what follows from it."""
@@ -264,4 +265,6 @@ class _Comparison:
     def _looks_right(self, digits: int) -> bool:
         first, *others = (round(float(term), digits) for term in self._terms)
         value, limit = round(first - sum(others), digits), round(self._limit, digits)
+        if value == limit:
+            return self._is_equal
         return (value < limit if self._sign == "<" else value > limit) == self.holds

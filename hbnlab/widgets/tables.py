@@ -12,7 +12,7 @@ _TABLE = "border-collapse: collapse; margin: 4px 0; font-size: 13px"
 _HEAD = "padding: 2px 10px 2px 0; text-align: left; font-weight: normal"
 _CELL = "padding: 2px 10px 2px 0; text-align: right; white-space: nowrap"
 PAGE = "background: white; color: #111; padding: 8px; font-size: 13px; line-height: 1.35"
-ROW = "display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start"
+ROW = "display: flex; flex-wrap: wrap; gap: 12px 24px; align-items: flex-start"
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
@@ -51,9 +51,9 @@ def explorer_page(records: ExitRecords, result: Evaluation, picture: HtmlFigure)
         )
         for exit_index, row in enumerate(result.shares)
     ]
-    tables = table(source(records), (), numbers)
-    tables += table("answered at", records.hierarchy.level_names, shares)
-    return (
-        f'<div style="{PAGE}"><div style="{ROW}"><div>{tables}</div>'
-        f"{picture._repr_html_()}</div></div>"
-    )
+    parts = [
+        table(source(records), (), numbers),
+        table("answered at", records.hierarchy.level_names, shares),
+        picture._repr_html_(),
+    ]
+    return f'<div style="{PAGE}"><div style="{ROW}">{"".join(parts)}</div></div>'

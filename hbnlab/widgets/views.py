@@ -11,8 +11,8 @@ from hbnlab.widgets.shown import Shown
 from hbnlab.widgets.tables import PAGE, ROW
 
 _TOP = 5
-_CARD = "border: 1px solid #999; border-radius: 6px; padding: 6px 10px; flex: 1 1 300px"
-_ANSWERS = "border: 3px solid #000; border-radius: 6px; padding: 4px 8px; flex: 1 1 300px"
+_CARD = "border: 1px solid #999; border-radius: 6px; padding: 6px 10px; flex: 1 1 220px"
+_ANSWERS = "border: 3px solid #000; border-radius: 6px; padding: 4px 8px; flex: 1 1 220px"
 _CELL = "padding: 0 6px 0 0; text-align: left; font-weight: normal; white-space: nowrap"
 
 
