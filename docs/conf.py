@@ -58,12 +58,14 @@ _TABLE = re.compile(r"^\|(?P<cells>.*)\|$")
 
 
 def setup(app: Any) -> None:
-    """Tell Sphinx what it does not know: MathML, tables in docstrings, defaults made by calls."""
+    """Tell Sphinx what it does not know: MathML, how we write docstrings, defaults by calls."""
     app.add_html_math_renderer(
         "mathml", inline_renderers=(_inline, None), block_renderers=(_block, None)
     )
-    # Napoleon comes at 500 as well; a table is to be a table before it looks.
+    # Napoleon comes at 500; these are to have done their work before it looks.
     app.connect("autodoc-process-docstring", _tables_to_rst, priority=400)
+    app.connect("autodoc-process-docstring", _examples_to_rst, priority=400)
+    app.connect("autodoc-process-docstring", _sentences_to_rst, priority=400)
     app.connect("autodoc-process-signature", _default_factories)
 
 
@@ -111,3 +113,27 @@ def _tables_to_rst(
             bullets = ["   * - ", *["     - "] * (len(cells) - 1)]
             written += [bullet + cell for bullet, cell in zip(bullets, cells, strict=True)]
     lines[:] = written
+
+
+def _examples_to_rst(
+    app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]
+) -> None:
+    """Code stands indented after a colon and an empty line, as in Markdown; here it takes two."""
+    for number, (line, gap, code) in enumerate(zip(lines, lines[1:], lines[2:], strict=False)):
+        is_example = (
+            line.rstrip().endswith(":") and not gap.strip() and _indent(code) > _indent(line)
+        )
+        if is_example and not line.rstrip().endswith("::"):
+            lines[number] = f"{line.rstrip()}:"
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip()) if line.strip() else 0
+
+
+def _sentences_to_rst(
+    app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]
+) -> None:
+    """What stands before a colon in a first line would be taken for a type; ours are annotated."""
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]  # an empty comment is taken for that line

@@ -97,6 +97,25 @@ def test_entropies_of_many_images_are_thinned_out_but_their_range_is_not():
         np.testing.assert_allclose(segment[:, 0], [values.min(), values.max()], rtol=1e-6)
 
 
+def test_a_legend_has_as_many_columns_as_have_room():
+    records = random_records(64, gate=False)
+    for words, least in (("short", 2), ("a name that takes up half of the width of the sheet", 1)):
+        ax = plots.accuracy_against_flops({f"{words} {n}": records for n in range(2)})
+        figure = plots.figure_of(ax)
+        (legend,) = figure.legends
+        assert legend._ncols >= least
+        assert legend.get_window_extent().width <= figure.bbox.width
+    assert legend._ncols < 4
+
+
+def test_a_colour_bar_is_there_only_where_rules_differ_in_specificity():
+    records = random_records(64, gate=False)
+    alike = [EntropyThreshold([0.5, 0.5]), EntropyThreshold([0.1, 0.1])]
+    for policies, bars in ((rules(records), 1), (alike, 0)):
+        figure = plots.figure_of(plots.exits_and_rules(records, policies))
+        assert len(figure.axes) == 1 + bars
+
+
 def test_the_area_of_a_disc_is_the_share_that_leaves_there():
     records = random_records(64, gate=False)
     decisions = rules(records)[1].decide(records)

@@ -93,7 +93,7 @@ assert flops[0] < 0.3 * flops[-1]
 # ## Training
 #
 # All six heads learn at the same time, from one loss that adds them up. `TrainConfig.quick` has the
-# settings for a quick training; we shorten it further. This takes about half a minute.
+# settings for a quick training; we shorten it further. This takes about a quarter of a minute.
 
 # %% tags=["nbval-ignore-output"]
 def say(step):
@@ -112,7 +112,7 @@ history = fit(network, splits, config, say, progress=False)
 # %%
 assert history.epochs[-1].loss < 0.5 * history.epochs[0].loss
 print("The loss has fallen to less than half of that of the first epoch.")
-plots.to_html(plots.training_curves(history, tree), dpi=90)
+plots.to_html(plots.training_curves(history, tree))
 
 # %% [markdown]
 # ## What does each exit know?
@@ -131,7 +131,7 @@ assert records.cells == ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1))
 # computation as exit 1. How much better are its answers? And how far is coarse above fine?
 
 # %%
-plots.to_html(plots.exits_and_rules(records), dpi=90)
+plots.to_html(plots.exits_and_rules(records))
 
 # %%
 accuracy = records.correct.float().mean(dim=0)  # (exit, level)
@@ -169,7 +169,7 @@ family, character = records.cell(0, "coarse"), records.cell(0, "fine")
 split_mind = family.correct & ~character.correct
 index = int((family.confidence * split_mind).argmax())
 assert family.confidence[index] > 0.8
-plots.to_html(plots.example(splits.test.images[index], records, index), dpi=90)
+plots.to_html(plots.example(splits.test.images[index], records, index))
 
 # %% [markdown]
 # The true character has siblings that look like it. The fine head spreads its probability over
@@ -248,7 +248,7 @@ assert (specificity[0], specificity[-1]) == (0.0, 1.0)
 print("From no fine answers to none but fine ones, never back.")
 
 # %%
-plots.to_html(plots.accuracy_against_tolerance(records), dpi=90)
+plots.to_html(plots.accuracy_against_tolerance(records))
 
 # %% [markdown]
 # Tau buys accuracy with specificity: on the left all answers are coarse and mostly right, on the
@@ -310,7 +310,7 @@ check(answer, float(gap.median()), tolerance=0.05, hint="half of the gaps must l
 val_records = collect_records(network, splits.val)
 policy = fit_thresholds(FineTolerance([0.0, 0.0], 0.5), val_records, [0.5, 0.25, 0.25])
 decisions = policy.decide(records)
-plots.to_html(plots.network_diagram(decisions, records), dpi=90)
+plots.to_html(plots.network_diagram(decisions, records))
 
 # %% [markdown]
 # The grey bands are the images, on their way from left to right; the discs are the answers. Compare
@@ -333,7 +333,7 @@ print("and loses less than two points of accuracy, if any.")
 # %%
 sheet = plots.leaving_sheet(splits.test.images, decisions, splits.test.labels, tree)
 assert difficulty[decisions.exit_index == 0].mean() < difficulty[decisions.exit_index == 2].mean()
-plots.to_html(sheet, dpi=80)
+plots.to_html(sheet)
 
 # %% [markdown]
 # ## What you learned

@@ -293,7 +293,7 @@ check(answer, 1.737, tolerance=0.01, hint="three of ten classes are shoes")
 # %%
 assert CIFAR100.num_classes == (20, 100)
 assert set(CIFAR100.leaf_counts(0).tolist()) == {5}
-plots.to_html(plots.hierarchy_tree(CIFAR100), dpi=90)
+plots.to_html(plots.hierarchy_tree(CIFAR100))
 
 # %% [markdown]
 # A trap: the files number the fine classes alphabetically, so siblings are scattered. The five
@@ -378,7 +378,7 @@ check_function(
 drawn = data.load("glyphs", train_size=100, val_size=100, test_size=1_000)
 assert GLYPHS.num_classes == CIFAR100.num_classes
 sheet = plots.class_sheet(drawn.test.images, drawn.test.labels, GLYPHS)
-plots.to_html(sheet, dpi=85)
+plots.to_html(sheet)
 
 # %% [markdown]
 # The little function below draws any row of pictures with words for those who cannot see them.

@@ -348,7 +348,7 @@ assert records.macs_to(0) < 0.5 * records.macs_to(2)
 # better than exit 1. Will that be so here?
 
 # %%
-plots.to_html(plots.exits_and_rules(records), dpi=90)
+plots.to_html(plots.exits_and_rules(records))
 
 # %%
 fine = records.correct[:, :, 1].float().mean(dim=0)
@@ -383,7 +383,7 @@ print(f"Exit 1 is better by more than 3 points, and costs {dearer:.2f} times as 
 
 # %%
 networks = {"plain branches": records, "convolution in branch 1": with_branch}
-plots.to_html(plots.accuracy_against_flops(networks), dpi=90)
+plots.to_html(plots.accuracy_against_flops(networks))
 
 # %% [markdown]
 # A heavy branch makes a good early answer, and adds to the bill of everyone who goes on: all later

@@ -218,7 +218,7 @@ axes.set_ylim(98 * float(accuracy.max()), 102 * float(accuracy.max()))
 axes.legend(handlelength=4)
 words = "Accuracy against FLOPs: three rules at 39 budgets, and the three exits."
 plots.set_description(axes, words)
-plots.to_html(axes, dpi=80)
+plots.to_html(axes)
 
 # %%
 points = [result.accuracy for curve in curves.values() for result in curve]

@@ -193,7 +193,7 @@ rule = fit_thresholds(EntropyThreshold([0, 0]), sem_val, shares)
 decisions = rule.decide(sem)
 result = evaluate(decisions, sem)
 assert all(abs(got - want) < 0.03 for got, want in zip(result.exit_shares, shares, strict=True))
-plots.to_html(plots.network_diagram(decisions, sem), dpi=80)
+plots.to_html(plots.network_diagram(decisions, sem))
 
 # %% [markdown]
 # The picture looks sensible: most images leave early with a coarse answer, a few go all the way and
@@ -225,7 +225,7 @@ print("Fine answers go to exactly the images on which they are most often wrong.
 
 # %%
 sheet = plots.leaving_sheet(splits.test.images, decisions, sem.labels, hierarchy)
-plots.to_html(sheet, dpi=100)
+plots.to_html(sheet)
 
 # %% [markdown]
 # ## The waste
@@ -281,7 +281,7 @@ print("Over a third of all images, counted as strictly as that.")
 
 # %%
 budgets = budget_policies(EntropyThreshold([0, 0]), sem_val, number=20)
-plots.to_html(plots.exits_and_rules(sem, budgets), dpi=80)
+plots.to_html(plots.exits_and_rules(sem, budgets))
 
 # %%
 found = [evaluate(policy.decide(sem), sem) for policy in budgets]

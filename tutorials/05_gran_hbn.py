@@ -224,7 +224,7 @@ for number, share in enumerate(evaluate(decisions, test).exit_shares, start=1):
 # %%
 coarse_at_2 = (decisions.exit_index == 1) & (decisions.level_index == 0)
 index = int(test.entropy[:, 1, 1].where(coarse_at_2, -1.0).argmax())
-plots.to_html(plots.example(splits.test.images[index], test, index), dpi=90)
+plots.to_html(plots.example(splits.test.images[index], test, index))
 
 # %% [markdown]
 # And here are its entropies. **Before you run the cell after this one, be the algorithm:** take a
@@ -321,7 +321,7 @@ check_function(algorithm_1, by_hand + rows, hint="At the last exit only the gap 
 # algorithm has one.)
 
 # %%
-plots.to_html(plots.accuracy_against_tolerance(test), dpi=80)
+plots.to_html(plots.accuracy_against_tolerance(test))
 
 # %%
 by_tau = [
@@ -436,7 +436,7 @@ assert abs(after.mean_flops / before.mean_flops - 1) < 0.1
 print("Far more specific at the same cost, and more accurate, too.")
 
 # %%
-plots.to_html(plots.network_diagram(decisions, test), dpi=80)
+plots.to_html(plots.network_diagram(decisions, test))
 
 # %% [markdown]
 # Did you expect to pay? Fine answers now come from exit 1 as well, from images about which it is

@@ -75,7 +75,7 @@ print(f"{gran.split}: {len(gran):,} images, {', '.join(records)}")
 gap = metrics.entropy_gap(gran, 0)
 sure_of_family = gran.entropy[:, 0, 0] < 0.1
 widest = int(gap.where(sure_of_family, -math.inf).argmax())
-plots.to_html(plots.example(splits.test.images[widest], gran, widest), dpi=80)
+plots.to_html(plots.example(splits.test.images[widest], gran, widest))
 
 # %% tags=["fashion-mnist"]
 fine, coarse = gran.entropy[widest, 0, -1], gran.entropy[widest, 0, 0]
@@ -91,7 +91,7 @@ assert coarse < 0.1 < 0.6 < fine, "sure of the family, unsure of the member"
 # evenly all the way? And how wide is the climb? The study found it between 0.46 and 0.54.
 
 # %%
-plots.to_html(plots.accuracy_against_tolerance(gran), dpi=85)
+plots.to_html(plots.accuracy_against_tolerance(gran))
 
 # %%
 regions = [metrics.operating_region(gran, e) for e in range(3)]
@@ -166,7 +166,7 @@ print("Summed coarse answers are as accurate as those of a head of their own, wi
 # factor, roughly, should the region shrink from batches of 1 to batches of 64? And to 512?
 
 # %%
-plots.to_html(plots.operating_regions(gran, study=published_results()), dpi=85)
+plots.to_html(plots.operating_regions(gran, study=published_results()))
 
 # %%
 spread = {size: metrics.entropy_gap(gran, 0, batch_size=size).std() for size in (1, 64)}
@@ -195,7 +195,7 @@ print("Same images, same network: batches of 512 shrink the region to less than 
 # Gran-HBN. Will the curve lie on it, above or below?
 
 # %%
-plots.to_html(plots.accuracy_against_specificity(records), dpi=85)
+plots.to_html(plots.accuracy_against_specificity(records))
 
 # %% [markdown]
 # Far above, bending down only at the end. Who tosses a coin for each image, fine or coarse, moves
@@ -203,7 +203,7 @@ plots.to_html(plots.accuracy_against_specificity(records), dpi=85)
 # bear a fine answer. And now the same figure decided by batch means.
 
 # %%
-plots.to_html(plots.accuracy_against_specificity(records, batch_size=512), dpi=85)
+plots.to_html(plots.accuracy_against_specificity(records, batch_size=512))
 
 # %% tags=["fashion-mnist"]
 rows = {}
@@ -321,7 +321,7 @@ axes.set(xlabel="information (bits an answer)", ylabel="right", title="exit 1")
 axes.legend(handlelength=4)
 words = "Share of right answers against information at exit 1, for tau and theta."
 plots.set_description(axes, words)
-plots.to_html(axes, dpi=85)
+plots.to_html(axes)
 
 # %% tags=["fashion-mnist"]
 at_half = metrics.evaluate(p.FineTolerance.at_exit(0, 3, float(gap.median())).decide(gran), gran)

@@ -66,7 +66,7 @@ print(f"{gran.split}: {len(gran):,} images")
 # or not at all?
 
 # %%
-plots.to_html(plots.entropies(gran, batch_size=64), dpi=85)
+plots.to_html(plots.entropies(gran, batch_size=64))
 
 # %%
 by_64 = [metrics.uncertainty_overlap(gran, e, batch_size=64, bins=20) for e in range(3)]
@@ -85,7 +85,7 @@ print("Batches of 64: hardly any overlap at any exit.")
 # becomes of the bands?
 
 # %%
-plots.to_html(plots.entropies(gran), dpi=85)
+plots.to_html(plots.entropies(gran))
 
 # %%
 by_image = [metrics.uncertainty_overlap(gran, e, bins=20) for e in range(3)]
@@ -130,7 +130,7 @@ print("The means stay, the spreads shrink like one over the square root: the ove
 # between exactly two classes.
 
 # %%
-plots.to_html(plots.entropy_densities(gran), dpi=85)
+plots.to_html(plots.entropy_densities(gran))
 
 # %% [markdown]
 # ## How sure are we of these numbers?
@@ -209,7 +209,7 @@ print("Perfectly apart, and all of it is ln(fine classes) - ln(coarse classes)."
 # trained heads look more alike, or less?
 
 # %%
-plots.to_html(plots.entropy_densities(gran, normalised=True), dpi=85)
+plots.to_html(plots.entropy_densities(gran, normalised=True))
 
 # %%
 for e in range(3):

@@ -261,8 +261,8 @@ print("The report says in bold that CIFAR-100 was not run here.")
 
 # %% [markdown]
 # Every figure is there as SVG and PNG with a description in words, every number in `results.json`.
-# Open `report.md` beside this notebook if you like. We pick the figure that answers the study's
-# figure 3 and show it with its words.
+# `page` is the path of `report.md`, should you like to open it. We pick the figure that answers the
+# study's figure 3 and show it with its words.
 
 # %%
 results = json.loads((out / "results.json").read_text(encoding="utf-8"))

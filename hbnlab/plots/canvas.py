@@ -1,7 +1,7 @@
 """The sheet that a figure is drawn on: new Axes or those given, and how numbers are written."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -84,24 +84,25 @@ def as_percent(axis: Axis) -> None:
 
 
 def shared_legend(grid: np.ndarray, *, outside: bool, columns: int = 5) -> None:
-    """One legend for all panels: under the figure if it is ours, else in the last panel."""
+    """One legend for all panels: under the figure if it is ours, else in the last panel.
+
+    Under the figure it has as many columns as have room, up to ``columns``.
+    """
     entries: dict[str, Artist] = {}
     for ax in grid.flat:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     handles, labels = list(entries.values()), list(entries)
-    if outside:
-        figure = grid.flat[0].get_figure(root=True)
-        figure.legend(
-            handles,
-            labels,
-            loc="outside lower center",
-            ncols=columns,
-            fontsize=8,
-            handlelength=HANDLE_LENGTH,
-        )
-    else:
-        grid.flat[-1].legend(handles, labels, fontsize=8, handlelength=HANDLE_LENGTH)
+    look: dict[str, Any] = {"fontsize": 8, "handlelength": HANDLE_LENGTH}
+    if not outside:
+        grid.flat[-1].legend(handles, labels, **look)
+        return
+    figure = grid.flat[0].get_figure(root=True)
+    for wide in range(columns, 0, -1):
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=wide, **look)
+        if wide == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def light_grid(ax: Axes) -> None:

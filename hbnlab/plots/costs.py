@@ -49,8 +49,8 @@ def exits_and_rules(
         style = level_style(level, records.hierarchy.num_levels)
         x, y = [row["flops"] / 1e6 for row in here], [row["accuracy"] for row in here]
         ax.plot(x, y, **style.line, markersize=7, label=f"all images {name}")
-        for row, place in zip(here, zip(x, y, strict=True), strict=True):
-            _note(ax, f"exit {row['exit']}", place, (0, 7), ha="center")
+        for row in here:
+            _note_exit(ax, row, rows, results)
     if results:
         _draw_rules(ax, rows, policies, results)
     ax.set(xlabel=FLOPS_LABEL, ylabel="accuracy at the level of the answer")
@@ -140,6 +140,22 @@ def _draw_rules(
             nearest = min((row["flops"] / 1e6 for row in rows), key=lambda at: abs(at - x[number]))
             aside, side = (8, "left") if nearest < x[number] else (-8, "right")
             _note(ax, text, (x[number], y[number]), (aside, offset), ha=side, va=upright)
+
+
+def _note_exit(
+    ax: Axes,
+    row: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    results: Sequence[Evaluation],
+) -> None:
+    """The number of an exit above its point, or below where a rule stands just above."""
+    width = max(cell["flops"] for cell in rows) / 10
+    near = [r.accuracy for r in results if abs(r.mean_flops - row["flops"]) < width]
+    height = max(cell["accuracy"] for cell in rows) - min(cell["accuracy"] for cell in rows)
+    crowded = any(0 <= accuracy - row["accuracy"] < height / 10 for accuracy in near)
+    offset, upright = ((0, -7), "top") if crowded else ((0, 7), "bottom")
+    place = row["flops"] / 1e6, row["accuracy"]
+    _note(ax, f"exit {row['exit']}", place, offset, ha="center", va=upright)
 
 
 def _note(

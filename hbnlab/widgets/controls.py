@@ -141,7 +141,7 @@ class CopyLine(Control):
     """A line of text to mark and copy; what is typed into it does not stay."""
 
     def __init__(self, name: str) -> None:
-        style, layout = {"description_width": "initial"}, {"width": "100%"}
+        style, layout = {"description_width": "initial"}, {"width": "auto"}
         self._text = ""
         line = w.Text(description=name, style=style, layout=layout, continuous_update=False)
         super().__init__(line, lambda _: self.show(self._text))

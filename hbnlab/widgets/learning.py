@@ -31,7 +31,7 @@ class LearningCurves:
         self._figure = Figure(figsize=_SIZE, dpi=_DPI)
         self._canvas = FigureCanvasAgg(self._figure)
         self._left, self._right = self._figure.subplots(1, 2)
-        self._figure.subplots_adjust(left=0.07, right=0.82, bottom=0.15, top=0.95, wspace=0.22)
+        self._figure.subplots_adjust(left=0.07, right=0.82, bottom=0.15, top=0.95, wspace=0.28)
         (self._loss,) = self._left.plot([], [], color=GREY, linewidth=1.0)
         self._left.set(ylabel="loss of a step", xlim=(0, epochs), xlabel="epoch")
         self._right.set(ylabel="accuracy on validation images", xlim=(0, epochs))

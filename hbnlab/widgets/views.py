@@ -13,16 +13,21 @@ from hbnlab.widgets.tables import PAGE, ROW
 _TOP = 5
 _CARD = "border: 1px solid #999; border-radius: 6px; padding: 6px 10px; flex: 1 1 220px"
 _ANSWERS = "border: 3px solid #000; border-radius: 6px; padding: 4px 8px; flex: 1 1 220px"
+# JupyterLab gives all columns of a table that is no widget the same width.
+_TABLE = (
+    "border-collapse: collapse; table-layout: auto; width: 100%; margin: 4px 0; font-size: 12px"
+)
 _CELL = "padding: 0 6px 0 0; text-align: left; font-weight: normal; white-space: nowrap"
 
 
 def inspector_page(shown: Shown, records: ExitRecords) -> str:
     """Everything about one image: picture, path, rule and what each branch says."""
     cards = [_card(shown, exit_index) for exit_index in range(shown.records.num_exits)]
+    outcome = html.escape(f"Image {shown.index} {shown.decision}.")
     return (
         f'<div style="{PAGE}"><div style="{ROW}">{_picture(shown, records)}'
-        f'{path_drawing(shown)}</div><div role="status"><p><b>Image {shown.index} '
-        f"{html.escape(str(shown.decision))}.</b></p></div>"
+        f'<div style="flex: 1 1 480px">{path_drawing(shown)}</div></div>'
+        f'<div role="status"><p><b>{outcome}</b></p></div>'
         f'<div style="{ROW}">{"".join(cards)}</div></div>'
     )
 
@@ -78,7 +83,7 @@ def _head(shown: Shown, exit_index: int, level: int) -> str:
         for prob, cls in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     )
     return (
-        f'<table style="border-collapse: collapse; width: 100%; margin: 4px 0; font-size: 12px">'
+        f'<table style="{_TABLE}">'
         f'<caption style="text-align: left; caption-side: top; padding: 0; color: #111">'
         f"{html.escape(tree.level_names[level])}, entropy <b>{float(cell.entropy):.2f}</b> nats"
         f"</caption>{rows}</table>"
