@@ -108,6 +108,7 @@ weights: $(STAMP) ## train the bundled weights again (long)
 	@$(PY) tools/make_weights.py
 
 clean: ## remove what the tools leave; keeps .venv and runs
-	@rm -rf build dist site *.egg-info .coverage* .pytest_cache .ruff_cache .hypothesis \
-		.import_linter_cache
-	@find hbnlab tests benchmarks tutorials -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf build dist site .site-* jupyter_execute .ipynb_checkpoints *.egg-info .coverage* \
+		.pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find hbnlab tests tools benchmarks docs tutorials notebooks -type d \
+		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

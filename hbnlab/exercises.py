@@ -15,6 +15,8 @@ _SINGLE = {bool: "True or False", int: "a whole number", float: "a number", str:
 class Verdict:
     """What a check says; a cell that ends in one shows its words.
 
+    It is true where the answer is right, so ``assert check(...)`` means what it says.
+
     Attributes:
         right: whether the answer is right.
         words: one line: "Right.", "Not yet: ..." or "Not answered yet: ...".
@@ -25,6 +27,9 @@ class Verdict:
 
     def __repr__(self) -> str:
         return self.words
+
+    def __bool__(self) -> bool:
+        return self.right
 
 
 def check(answer: Any, expected: Any, *, tolerance: int | float = 1e-6, hint: str = "") -> Verdict:
@@ -45,7 +50,7 @@ def check(answer: Any, expected: Any, *, tolerance: int | float = 1e-6, hint: st
     _check_lesson(expected, tolerance)
     if _is_open(answer):
         return Verdict(False, "Not answered yet: replace the ... by your answer.")
-    return _verdict(_difference(answer, expected, tolerance), hint)
+    return _verdict(_complaint(answer, expected, tolerance), hint)
 
 
 def check_function(
@@ -57,8 +62,8 @@ def check_function(
 ) -> Verdict:
     """Call the reader's function and compare what it returns, up to the first difference.
 
-    An exception that it raises is told in words. Tensors and lists are passed as copies, so that
-    a function that changes its arguments spoils nothing.
+    An exception that it raises is told in words. Tensors and lists, also those within others, are
+    passed as copies, so that a function that changes its arguments spoils nothing.
 
     Args:
         function: of the reader, anything; one that returns Ellipsis or None is not written yet.
@@ -82,7 +87,7 @@ def check_function(
         result, complaint = _call(function, arguments)
         if not complaint and number == 0 and _is_open(result):
             return Verdict(False, f"Not answered yet: your function returns nothing for ({given}).")
-        complaint = complaint or _difference(result, expected, tolerance)
+        complaint = complaint or _complaint(result, expected, tolerance)
         if complaint:
             return _verdict(f"for ({given}) {complaint}", hint)
     return _verdict("", hint)
@@ -111,8 +116,15 @@ def _check_lesson(expected: Any, tolerance: int | float) -> None:
 
 
 def _is_open(answer: Any) -> bool:
+    try:
+        return _has_gap(answer)
+    except Exception:  # a list that holds itself, say: it goes on for ever, but without a gap
+        return False
+
+
+def _has_gap(answer: Any) -> bool:
     if isinstance(answer, tuple | list):
-        return any(_is_open(element) for element in answer)
+        return any(_has_gap(element) for element in answer)
     return answer is None or answer is ...
 
 
@@ -127,10 +139,20 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any
 def _copied(argument: Any) -> Any:
     if isinstance(argument, Tensor):
         return argument.clone()
-    return list(argument) if isinstance(argument, list) else argument
+    if type(argument) in (list, tuple):
+        return type(argument)(_copied(element) for element in argument)
+    return argument
 
 
 # ---------------------------------------------------------------------- differences, in words
+
+
+def _complaint(answer: Any, expected: Any, tolerance: int | float) -> str:
+    """What is wrong with the answer, in words also where its own methods raise."""
+    try:
+        return _difference(answer, expected, tolerance)
+    except Exception:
+        return f"{_shown(answer)} cannot be compared with what is expected"
 
 
 def _difference(answer: Any, expected: Any, tolerance: int | float) -> str:
@@ -159,13 +181,21 @@ def _single_difference(
 
 def _number_difference(answer: int | float, expected: int | float, tolerance: int | float) -> str:
     scale = max(1.0, abs(expected)) if isinstance(expected, float) else 1.0
-    if answer == expected or (math.isnan(answer) and math.isnan(expected)):
+    nan, nan_expected = answer != answer, expected != expected
+    if answer == expected or (nan and nan_expected):
         return ""
-    if math.isnan(answer) or math.isnan(expected):
+    if nan or nan_expected:
         return f"{answer} is not it"
-    if not math.isinf(expected) and abs(answer - expected) <= tolerance * scale:
+    if abs(expected) < math.inf and _is_near(answer, expected, tolerance * scale):
         return ""
     return f"{_shown(answer)} is too {'small' if answer < expected else 'large'}"
+
+
+def _is_near(answer: int | float, expected: int | float, margin: int | float) -> bool:
+    try:
+        return abs(answer - expected) <= margin
+    except OverflowError:  # one is a whole number beyond all floats, the other a float
+        return False
 
 
 def _list_difference(answer: Any, expected: Sequence[Any], tolerance: int | float) -> str:

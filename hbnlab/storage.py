@@ -26,14 +26,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it takes the name, on failure it goes.
 
     A full disk, an exception or Ctrl-C leaves what stood under the name before. A kill can leave a
-    temporary file, which the next write to the same name sweeps away.
+    temporary file, which the next write to the same name sweeps away. Of two processes that write
+    one name at once, the one that is done last gives the content.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    left_behind = re.compile(rf"{re.escape(_PREFIX)}\d+-{re.escape(path.name)}")
-    for stale in path.parent.iterdir():
-        if left_behind.fullmatch(stale.name):
-            stale.unlink(missing_ok=True)
+    of_name = re.compile(rf"{re.escape(_PREFIX)}(\d+)-{re.escape(path.name)}")
+    for other in path.parent.iterdir():
+        found = of_name.fullmatch(other.name)
+        if found and not _is_running(int(found[1])):
+            other.unlink(missing_ok=True)
     partial = path.parent / f"{_PREFIX}{os.getpid()}-{path.name}"
     try:
         yield partial
@@ -96,6 +98,19 @@ def _digest(header: str, named: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _is_running(process: int) -> bool:
+    """Whether another process is there; on Windows, where asking would end it, none is."""
+    if process == os.getpid() or os.name == "nt":
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _flush(path: Path) -> None:

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import re
 import runpy
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import make_book
 import series
 
 import hbnlab
+from hbnlab.cli.arguments import parser, study_spelling
 
 DOCS = make_book.DOCS
 PAGES = sorted(path for path in DOCS.rglob("*") if path.suffix in (".md", ".rst"))
@@ -84,6 +86,22 @@ def test_links_between_pages_lead_somewhere():
             assert target.exists(), f"{page.relative_to(DOCS)} links to {link}"
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/index.md"])
+def test_what_a_page_tells_to_type_is_there(name):
+    root = make_book.ROOT
+    page = (root / name).read_text(encoding="utf-8")
+    verbs = set(re.findall(r"(?:`|^ {4})make ([a-z-]+)", page, re.MULTILINE))
+    assert verbs
+    assert verbs <= set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text("utf-8"), re.M))
+    for line in re.findall(r"^ {4}hbnlab (.*)$", page, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        assert parser().parse_args(study_spelling(words)).command == words[0]
+    scripts = re.findall(r"`python (\S+\.py)", page)
+    links = re.findall(r"\]\(((?!https?:)[^)#]+)\)", page)
+    beside = [*scripts, *(link for link in links if not link.endswith(".ipynb"))]
+    assert [target for target in beside if not ((root / name).parent / target).exists()] == []
+
+
 # ---------------------------------------------------------------------- its settings
 
 
@@ -116,6 +134,31 @@ def test_a_table_in_a_docstring_becomes_one_of_restructuredtext(settings):
         *("   * - a", "     - b", "   * - 1", "     - ``x``", "   * - 2", "     - "),
         *("", "After |x|."),
     ]
+
+
+def test_code_in_a_docstring_is_told_from_a_quotation(settings):
+    lines = [
+        "Do it from Python:",
+        "",
+        "    panel.next()",
+        "",
+        "Args:",
+        "    one: a",
+        "",
+        "End:",
+        "",
+    ]
+    settings["_examples_to_rst"](None, "class", "name", None, None, lines)
+    assert lines[0] == "Do it from Python::"
+    assert lines[4:] == ["Args:", "    one: a", "", "End:", ""]
+
+
+def test_the_first_sentence_of_a_property_is_no_type(settings):
+    lines = ["Always: the gate is the rule."]
+    settings["_sentences_to_rst"](None, "function", "name", None, None, lines)
+    assert lines == ["Always: the gate is the rule."]
+    settings["_sentences_to_rst"](None, "property", "name", None, None, lines)
+    assert lines == ["..", "", "Always: the gate is the rule."]
 
 
 def test_badges_become_links_and_other_pictures_stay():
@@ -199,12 +242,43 @@ def test_a_load_from_elsewhere_is_told_from_a_link(text, loads):
     assert bool(_LOADS.search(text)) == loads
 
 
+def test_a_folder_that_is_no_book_is_refused_and_kept(tmp_path):
+    letter = tmp_path / "letters" / "letter.txt"
+    letter.parent.mkdir()
+    letter.write_text("dear")
+    for site in (letter, letter.parent):
+        with pytest.raises(ValueError, match="must be new, empty or an earlier book, got"):
+            make_book.build(site)
+    for site in (make_book.ROOT, make_book.ROOT.parent, make_book.ROOT / "tools" / ".."):
+        with pytest.raises(ValueError, match="must not be a folder that holds the repository"):
+            make_book.build(site)
+    assert letter.read_text() == "dear"
+
+
+@pytest.mark.parametrize(("code", "page"), [(1, "old"), (0, "new")])
+def test_a_book_is_replaced_only_by_one_that_is_whole(code, page, tmp_path, monkeypatch):
+    def write(command):
+        Path(command[-1]).mkdir()
+        Path(command[-1], "index.html").write_text("new")
+        return code
+
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / ".buildinfo").touch()
+    (site / "index.html").write_text("old")
+    monkeypatch.setattr(make_book.subprocess, "call", write)
+    monkeypatch.setattr(make_book, "put_together", Path.mkdir)
+    assert make_book.build(site) == code
+    assert (site / "index.html").read_text() == page
+    assert list(tmp_path.iterdir()) == [site]
+
+
 @pytest.mark.slow
 def test_the_book_is_built_without_warnings_and_reads_offline(tmp_path):
     pytest.importorskip("myst_nb", reason="the book is built with myst-nb")
     pytest.importorskip("sphinx_book_theme", reason="the theme of the book")
     site = tmp_path / "site"
-    assert make_book.build(tmp_path / "book", site) == 0
+    assert make_book.build(site) == 0
     pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
     assert {f"notebooks/{path.stem}.html" for path in series.paths()} <= pages
     written = {path.relative_to(DOCS).with_suffix(".html").as_posix() for path in PAGES}

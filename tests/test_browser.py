@@ -35,6 +35,10 @@ records = random_records(40)
 INSPECTOR = """
 ExitInspector(records, images_of(records), FineTolerance([math.inf, math.inf], 0.0))
 """
+REFUSING = """
+few = random_records(40, heads=[[True, False], [True, True], [True, True]])
+ExitInspector(few, images_of(few), FineTolerance([0, 0.5], 0.2))
+"""
 EXPLORER = "PolicyExplorer(records, FineTolerance([0.8, 0.6], 0.3))"
 MONITOR = """
 from conftest import TINY_TREE, tiny_split
@@ -57,7 +61,13 @@ NAMELESS = re.compile(r"^\s*- '?(spinbutton|combobox|button|textbox|img)(?! \")"
 def folder(tmp_path_factory) -> Path:
     """A notebook for each widget."""
     folder = tmp_path_factory.mktemp("notebooks")
-    for name, cell in (("inspector", INSPECTOR), ("explorer", EXPLORER), ("monitor", MONITOR)):
+    cells = {
+        "inspector": INSPECTOR,
+        "refusing": REFUSING,
+        "explorer": EXPLORER,
+        "monitor": MONITOR,
+    }
+    for name, cell in cells.items():
         browser.write_notebook(folder / f"{name}.ipynb", [SETUP, cell])
     return folder
 
@@ -119,6 +129,26 @@ def test_the_exit_inspector_in_jupyterlab(lab, page):
     before = number.input_value()
     panel.get_by_role("button", name="next").press("Enter")
     expect(number).not_to_have_value(before)
+
+
+def test_a_number_that_does_not_fit_goes_back_and_the_page_says_why(lab, page):
+    panel = browser.open_in_lab(page, lab, "refusing.ipynb")
+    page.evaluate(browser.RUN_ALL)
+    box = panel.get_by_role("spinbutton", name="threshold, exit 1")
+    refused = panel.get_by_role("status").filter(has_text="This does not fit")
+    expect(box).to_have_value("0")
+    box.fill("0.5")
+    box.press("Enter")
+    expect(refused).to_contain_text("where there is no head")
+    expect(box).to_have_value("0")
+    box = panel.get_by_role("spinbutton", name="threshold, exit 2")
+    box.fill("0.4")
+    box.press("Enter")
+    expect(refused).to_have_count(0)
+    slider(panel, 0).focus()
+    page.keyboard.press("ArrowRight")
+    expect(refused).to_contain_text("where there is no head")
+    expect(slider(panel, 0)).to_have_attribute("aria-valuenow", "0.0")
 
 
 def test_the_next_stop_after_a_slider_is_the_box_that_has_its_name(lab, page):

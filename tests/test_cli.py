@@ -1,6 +1,7 @@
 """The command line does what it says, in its own spelling and in the study's."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -8,9 +9,10 @@ from PIL import Image
 
 from hbnlab import models
 from hbnlab.cli import main
-from hbnlab.cli.arguments import study_spelling
+from hbnlab.cli.arguments import study_spelling, understood
+from hbnlab.cli.commands import data_choice
 from hbnlab.cli.tables import align
-from hbnlab.runs import CHECKPOINT, load_run
+from hbnlab.runs import CHECKPOINT, DataChoice, load_run
 
 COLOURS = {"warm/red": 0, "warm/yellow": 40, "cold/blue": 160, "cold/green": 90}
 
@@ -94,8 +96,6 @@ def test_the_spelling_of_the_study_is_understood():
     assert study_spelling(theirs) == ours
     assert study_spelling(["--out", "a_b", "--mode=testing"]) == ["test", "--out", "a_b"]
     assert study_spelling(["train", "--mode", "training"]) == ["train"]
-    with pytest.raises(SystemExit, match="must be one of"):
-        study_spelling(["--mode", "dreaming"])
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,8 @@ def test_the_spelling_of_the_study_is_understood():
         (["train", "--dataset", "imagenet"], ("glyphs", "fashion_mnist", "cifar100", "folder")),
         (["train", "--preset", "slow"], ("quick", "readme", "paper")),
         (["fly"], ("demo", "train", "test")),
+        (["--mode", "dreaming"], ("training", "testing")),
+        (["--mode"], ("training", "testing")),
     ],
 )
 def test_an_unknown_word_lists_what_there_is(words, named, capsys):
@@ -113,6 +115,51 @@ def test_an_unknown_word_lists_what_there_is(words, named, capsys):
     assert stopped.value.code == 2
     message = capsys.readouterr().err
     assert all(name in message for name in named)
+
+
+def test_a_level_that_a_data_set_lacks_is_refused_and_those_that_have_it_are_named(
+    pictures, tmp_path, capsys
+):
+    assert train(pictures, tmp_path / "run", "--three-levels") == 1
+    message = capsys.readouterr().err
+    assert "three_levels is for ['fashion_mnist', 'cifar100'], not for folder" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_width_of_nothing_is_refused(pictures, tmp_path, capsys):
+    assert train(pictures, tmp_path / "run", "--width", "0") == 1
+    assert "width must be above 0 and finite, got 0.0" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_said_of_the_data_stands_over_what_the_run_had():
+    of_run = DataChoice(name="cifar100", root="old", options={"val_size": 9})
+
+    def chosen(name, *words):
+        return data_choice(understood(["test", "--out", "run", *words]), name, of_run)
+
+    assert chosen("cifar100") == of_run
+    expected = {"val_size": 9, "three_levels": True}
+    there = chosen("cifar100", "--root", "new", "--download", "--three-levels")
+    assert there == DataChoice(name="cifar100", root="new", download=True, options=expected)
+    assert chosen("glyphs") == DataChoice(name="glyphs")
+
+
+def test_a_run_is_tested_on_images_that_were_moved(run, pictures, tmp_path, capsys):
+    moved = shutil.copytree(pictures, tmp_path / "moved")
+    (moved / "warm" / "red" / "0.png").unlink()
+    before = (run / "test.json").read_bytes() if (run / "test.json").exists() else b""
+    assert main(["test", "--out", str(run), "--root", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere" in capsys.readouterr().err
+    assert main(["test", "--out", str(run), "--root", str(moved)]) == 0
+    assert (run / "test.json").read_bytes() != before
+
+
+def test_words_for_jupyterlab_are_of_no_use_to_another_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--", "--no-browser"])
+    assert stopped.value.code == 2
+    assert "only lab takes words after --, got --no-browser" in capsys.readouterr().err
 
 
 def test_an_unknown_weights_name_lists_what_there_is(tmp_path, capsys):

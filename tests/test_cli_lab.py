@@ -18,8 +18,21 @@ def opened(monkeypatch) -> list[list[str]]:
     """The commands that would have been started, and none is."""
     commands: list[list[str]] = []
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(subprocess, "call", lambda command: commands.append(command) or 0)
+    monkeypatch.setattr(subprocess, "Popen", lambda command: commands.append(command) or Server(0))
     return commands
+
+
+class Server:
+    """A JupyterLab that has been started, is interrupted so many times, and ends with a code."""
+
+    def __init__(self, code: int, interrupts: int = 0) -> None:
+        self.code, self.interrupts = code, interrupts
+
+    def wait(self) -> int:
+        self.interrupts -= 1
+        if self.interrupts >= 0:
+            raise KeyboardInterrupt
+        return self.code
 
 
 @pytest.fixture
@@ -65,7 +78,8 @@ def test_a_changed_notebook_is_kept_and_a_lost_one_comes_back(installed, opened,
     assert _texts(mine) == expected
     said = capsys.readouterr().out
     assert "lessons copied to mine: 1" in said
-    assert f"kept as you have changed them: {NAMES[0]}" in said
+    words = "kept, though they differ from the lessons of this version"
+    assert f"{words}: {NAMES[0]}; delete one to get it anew" in said
 
 
 def test_a_newer_series_does_not_overwrite_what_was_handed_out(installed, opened):
@@ -102,8 +116,24 @@ def test_only_root_is_allowed_root(opened, user, monkeypatch, tmp_path):
 
 
 def test_the_exit_code_of_jupyterlab_is_handed_on(opened, monkeypatch, tmp_path):
-    monkeypatch.setattr(subprocess, "call", lambda command: 7)
+    monkeypatch.setattr(subprocess, "Popen", lambda command: Server(7))
     assert main(["lab", str(tmp_path)]) == 7
+
+
+def test_jupyterlab_is_waited_for_after_interrupts(opened, monkeypatch, tmp_path):
+    server = Server(3, interrupts=2)
+    monkeypatch.setattr(subprocess, "Popen", lambda command: server)
+    assert main(["lab", str(tmp_path)]) == 3
+    assert server.interrupts < 0
+
+
+def test_what_stands_after_two_dashes_is_handed_on_to_jupyterlab(opened, tmp_path):
+    options = ["--no-browser", "--port=9000", "--ServerApp.root_dir=a_b", "--"]
+    assert main(["lab", str(tmp_path), "--", *options]) == 0
+    assert opened[0][3] == str(tmp_path)
+    assert opened[0][-4:] == options
+    assert main(["lab", "--", "--no-browser"]) == 0
+    assert opened[1][3] == str(ROOT / "notebooks")
 
 
 def test_a_missing_jupyterlab_is_named_before_anything_is_copied(

@@ -1,6 +1,8 @@
 """Splits: what they refuse, and what their batches promise."""
 
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 import torch
@@ -253,10 +255,34 @@ def test_an_unknown_data_set_lists_what_there_is():
 
 
 def test_a_root_where_none_is_needed_or_none_where_one_is_needed_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="glyphs are rendered"):
+    with pytest.raises(ValueError, match=r"root is for \[.*'folder'\], not for glyphs"):
         load("glyphs", root=tmp_path)
     with pytest.raises(ValueError, match="folder needs the root"):
         load("folder")
+
+
+@pytest.mark.parametrize("name", ["glyphs", "folder"])
+def test_an_option_of_other_data_sets_is_refused_and_they_are_named(name, tmp_path):
+    root = tmp_path if name == "folder" else None
+    words = rf"three_levels is for \['fashion_mnist', 'cifar100'\], not for {name}, got True"
+    with pytest.raises(ValueError, match=words):
+        load(name, root=root, three_levels=True)
+
+
+def test_a_data_set_whose_load_downloads_needs_its_name_in_the_table_only(monkeypatch):
+    asked = []
+
+    def load_stripes(root=None, download=False):
+        asked.append((root, download))
+        return make_splits()
+
+    module = ModuleType("hbnlab.data.stripes")
+    module.load = load_stripes
+    monkeypatch.setitem(sys.modules, "hbnlab.data.stripes", module)
+    monkeypatch.setattr("hbnlab.data.NAMES", (*NAMES, "stripes"))
+    load("stripes", "there", True)
+    load("stripes")
+    assert asked == [("there", True), (None, False)]
 
 
 # ------------------------------------------------------------------ devices

@@ -14,8 +14,22 @@ from hbnlab.exercises import Verdict, check, check_function
 TABLE = torch.tensor([[0.1, 0.2, 0.3], [1.0, 2.0, 3.0]])
 
 
+ENDLESS: list[Any] = [1]
+ENDLESS.append(ENDLESS)
+DEEP: list[Any] = []
+for _ in range(5_000):
+    DEEP = [DEEP]
+
+
 class Rude:
     """An object that answers to nothing politely."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise RuntimeError("no")
+
+    def tolist(self) -> list[Any]:
+        raise RuntimeError("no")
 
     def __repr__(self) -> str:
         raise RuntimeError("no")
@@ -34,7 +48,8 @@ anything = st.one_of(
         ..., None, Rude(), [Rude()], (1, ...), object, lambda: 1, {1: 2}, {1, 2}, 1j, b"x",
         torch.zeros(0), torch.zeros(2, 3), torch.zeros((), requires_grad=True), torch.eye(2) > 0,
         torch.zeros(2, 3, dtype=torch.complex64), np.float32(0.5), np.zeros(3), np.array(["a"]),
-        Exception("x"), range(3), float,
+        Exception("x"), range(3), float, 10**400, -(10**5000), ENDLESS, [ENDLESS] * 2, DEEP,
+        np.ndarray, torch.Tensor, torch.eye(2).to_sparse(),
     ]),
 )  # fmt: skip
 
@@ -55,6 +70,7 @@ anything = st.one_of(
         (1_000_000.5, 1_000_000.0),  # relative above 1
         (math.inf, math.inf),
         (math.nan, math.nan),
+        (10**400, 10**400),
         (" Coarse", "coarse"),
         ([1, 2], (1, 2)),
         (torch.tensor([1, 2]), (1, 2)),
@@ -85,6 +101,16 @@ def test_a_right_answer_is_right_in_any_reasonable_form(answer, expected):
         (2, 1, "2 is too large"),
         (1_000_075, 1_000_000, "1000075 is too large"),  # whole numbers are compared exactly
         (math.nan, 0.5, "nan is not it"),
+        (5, 10**400, "5 is too small"),
+        (0.5, 10**400, "0.5 is too small"),
+        (math.inf, 10**400, "inf is too large"),
+        (-(10**30), 0.5, f"-1{30 * '0'} is too small"),
+        (torch.Tensor, (1, 2), "a function cannot be compared with what is expected"),
+        (
+            TABLE.to_sparse(),
+            TABLE,
+            "a tensor of shape (2, 3) cannot be compared with what is expected",
+        ),
         (1.0, math.inf, "1.0 is too small"),
         ("coarse", "fine", "'coarse' is not it"),
         (False, True, "False is not it"),
@@ -137,6 +163,24 @@ def test_no_answer_makes_the_checker_stumble(answer, expected):
         assert verdict.right == (repr(verdict) == "Right.")
         assert "\n" not in repr(verdict)
         assert len(repr(verdict)) < 350
+
+
+@pytest.mark.parametrize("expected", [5, 0.5, -0.5, math.inf, (1, 2)])
+def test_a_number_beyond_all_floats_is_wrong_in_words(expected):
+    assert repr(check(10**400, expected)).startswith("Not yet: ")
+    assert not check(-(10**400), expected)
+
+
+def test_a_list_that_holds_itself_is_wrong_in_words():
+    words = "at position 1 a whole number is expected, got [1, [...]]"
+    assert repr(check(ENDLESS, (1, 2))) == f"Not yet: {words}."
+    assert repr(check(ENDLESS, 2)) == "Not yet: a whole number is expected, got [1, [...]]."
+
+
+def test_a_verdict_is_true_where_the_answer_is_right():
+    assert check(1, 1)
+    assert not check(1, 2)
+    assert not check(..., 2)
 
 
 @given(answers)
@@ -213,6 +257,19 @@ def test_a_function_that_changes_its_arguments_spoils_no_case():
         return True
 
     assert check_function(greedy, [((rows, numbers), True)]).right
+    assert rows.tolist() == [1, 1]
+    assert numbers == [1, 2]
+
+
+def test_what_lists_and_tuples_hold_is_copied_too():
+    rows, numbers = torch.ones(2), [1, 2]
+
+    def greedy(pair, items):
+        pair[0].zero_()
+        items[0][1].clear()
+        return True
+
+    assert check_function(greedy, [(((rows, 1), [(rows, numbers)]), True)])
     assert rows.tolist() == [1, 1]
     assert numbers == [1, 2]
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 from plot_inputs import images_of, make_history, rules
 from random_records import DEEP, PETS, random_records
 
@@ -233,6 +235,40 @@ def test_the_words_hold_the_numbers_of_the_metrics():
     words = plots.describe(plots.entropy_densities(records, batch_size=4))
     assert f"exit 1 overlap coefficient {overlap:.2f}" in words
     assert "means of 4 images (random test, 64 images)" in words
+
+
+@pytest.mark.parametrize("keep", [plots.to_html, plots.to_files])
+def test_a_figure_that_cannot_be_kept_is_closed_all_the_same(keep, monkeypatch):
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match="without words"):
+        keep(ax)
+    assert not plt.get_fignums()
+
+    def fail(*args, **kwargs):
+        raise OSError("no room")
+
+    drawn = plots.hierarchy_tree(PETS)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    with pytest.raises(OSError, match="no room"):
+        keep(drawn)
+    assert not plt.get_fignums()
+
+
+def test_axes_in_no_figure_are_refused():
+    with pytest.raises(ValueError, match="Axes in a figure are expected"):
+        plots.figure_of(np.array([], dtype=object))
+
+
+@pytest.mark.parametrize(
+    "name", ["class_sheet", "confusion_matrix", "example", "hierarchy_tree", "leaving_sheet"]
+)
+def test_dollar_signs_in_the_name_of_a_class_make_no_formula(name):
+    tree = Hierarchy.from_dict({"a$b$c": ["x$y$", "$\\no$"], "d": ["e"]})
+    figure = plots.figure_of(FIGURES[name].draw(random_records(64, hierarchy=tree, gate=False)))
+    figure.draw_without_rendering()
+    texts = [text for text in figure.findobj(Text) if "$" in text.get_text()]
+    assert texts
+    assert not any(text.get_parse_math() for text in texts)
 
 
 # ---------------------------------------------------------------------- palette

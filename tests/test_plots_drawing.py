@@ -116,6 +116,12 @@ def test_a_colour_bar_is_there_only_where_rules_differ_in_specificity():
         assert len(figure.axes) == 1 + bars
 
 
+def test_a_level_without_heads_is_not_in_the_legend():
+    records = random_records(64, gate=False, heads=[[False, True]] * 3)
+    ax = plots.exits_and_rules(records)
+    assert ax.get_legend_handles_labels()[1] == ["all images fine"]
+
+
 def test_the_area_of_a_disc_is_the_share_that_leaves_there():
     records = random_records(64, gate=False)
     decisions = rules(records)[1].decide(records)

@@ -225,15 +225,45 @@ def test_a_killed_write_leaves_the_old_file_and_the_next_write_sweeps(tmp_path):
     assert _names(tmp_path) == ["weights"]
 
 
-def test_a_write_sweeps_only_what_was_left_under_its_own_name(tmp_path):
-    for name in (".partial-17-weights", ".partial-17-gate", ".partial-17-old-weights", "mine"):
+@pytest.fixture(scope="module")
+def ended() -> int:
+    """Number of a process that was and is no more."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
+def test_a_write_sweeps_only_what_was_left_under_its_own_name(tmp_path, ended):
+    kept = [f".partial-{ended}-gate", f".partial-{ended}-old-weights", "mine"]
+    for name in (f".partial-{ended}-weights", *kept):
         (tmp_path / name).write_text("left")
     write_text(tmp_path / "weights", "new")
-    assert _names(tmp_path) == [".partial-17-gate", ".partial-17-old-weights", "mine", "weights"]
+    assert _names(tmp_path) == [*kept, "weights"]
 
 
-def test_a_name_with_brackets_is_a_name_like_any_other(tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell whether a process is running")
+def test_a_write_leaves_alone_what_another_process_is_writing(tmp_path):
+    path = tmp_path / "weights"
+    code = (
+        "import sys; from hbnlab.storage import atomic_path\n"
+        f"with atomic_path({str(path)!r}) as partial:\n"
+        "    partial.write_text('theirs')\n"
+        "    print('half way', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as other:
+        other.stdout.readline()
+        write_text(path, "ours")
+        assert path.read_text() == "ours"
+        other.stdin.close()
+        assert other.wait() == 0
+    assert path.read_text() == "theirs"
+    assert _names(tmp_path) == ["weights"]
+
+
+def test_a_name_with_brackets_is_a_name_like_any_other(tmp_path, ended):
     path = tmp_path / "run[1]*.json"
-    (tmp_path / f".partial-17-{path.name}").write_text("left")
+    (tmp_path / f".partial-{ended}-{path.name}").write_text("left")
     write_text(path, "new")
     assert _names(tmp_path) == [path.name]

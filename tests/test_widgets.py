@@ -1,8 +1,13 @@
 """hbnlab.widgets, driven from Python: panels are plain objects that say what they show."""
 
+import base64
+import gc
 import html
+import io
+import itertools
 import math
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,6 +15,8 @@ from typing import Any
 import ipywidgets as w
 import pytest
 import torch
+from ipywidgets.widgets import widget as ipywidgets_registry
+from PIL import Image
 from plot_inputs import images_of, make_history
 from random_records import DEEP, PETS, random_records
 
@@ -29,6 +36,7 @@ from hbnlab.records import ExitRecords
 from hbnlab.training import Step, TrainConfig, fit, post_train
 from hbnlab.widgets import ExitInspector, PolicyExplorer, StaticPanel, TrainingMonitor, monitor
 from hbnlab.widgets.panel import Panel
+from hbnlab.widgets.pictures import enlarged
 from hbnlab.widgets.planes import Planes
 from hbnlab.widgets.rules import python_line, verdicts
 
@@ -84,6 +92,12 @@ def control(panel: Panel, name: str, kind: type[w.Widget] = w.Widget) -> Any:
         if isinstance(widget, kind) and widget.description == name
     )
     return found
+
+
+def status_of(panel: Panel) -> str:
+    """What the lines that a screen reader reads out say."""
+    lines = [child.value for child in panel.widget.children if isinstance(child, w.HTML)]
+    return " ".join(text_of(line) for line in lines if line.startswith('<div role="status"'))
 
 
 def text_of(page: str) -> str:
@@ -374,6 +388,36 @@ def test_confidence_has_sliders_of_its_own_range():
     assert control(panel, "threshold, exit 1", w.FloatSlider).max == 1.0
 
 
+# Exit 1 has no fine head, and with a threshold of 0 is not asked for one.
+WITHOUT_HEAD = random_records(40, heads=[[True, False], [True, True], [True, True]])
+SILENT_FIRST = FineTolerance([0, 0.5], 0.2)
+
+
+@pytest.mark.parametrize("kind", [w.FloatSlider, w.BoundedFloatText], ids=["slider", "box"])
+def test_a_change_on_the_page_that_does_not_fit_is_undone_and_explained(kind):
+    panel = inspector(SILENT_FIRST, WITHOUT_HEAD)
+    # What the page sends arrives as a state.
+    control(panel, "threshold, exit 1", kind).set_state({"value": 0.4})
+    assert panel.policy == SILENT_FIRST
+    for shown in (w.FloatSlider, w.BoundedFloatText):
+        assert control(panel, "threshold, exit 1", shown).value == 0.0
+    assert "asks for exit 1, level 'fine', where there is no head" in panel.message
+    assert panel.message in status_of(panel)
+    control(panel, "threshold, exit 2", kind).set_state({"value": 0.4})
+    assert panel.thresholds == (0.0, 0.4)
+    assert panel.message == ""
+    assert "does not fit" not in status_of(panel)
+
+
+def test_a_change_from_python_that_does_not_fit_raises_and_nothing_moves():
+    panel = inspector(SILENT_FIRST, WITHOUT_HEAD)
+    with pytest.raises(ValueError, match="where there is no head"):
+        panel.thresholds = [0.4, 0.5]
+    assert panel.policy == SILENT_FIRST
+    assert control(panel, "threshold, exit 1", w.FloatSlider).value == 0.0
+    assert panel.message == ""
+
+
 @pytest.mark.parametrize(
     "panel",
     [inspector(), PolicyExplorer(RECORDS), TrainingMonitor()],
@@ -424,6 +468,74 @@ def test_the_page_shows_probabilities_entropies_and_the_rule():
         assert f"{name}, entropy {float(cell.entropy[0]):.2f} nats" in page
         assert f"{100 * float(cell.confidence[0]):.1f} %" in page
     assert "(true)" in page
+
+
+def test_what_becomes_of_an_image_has_a_line_of_its_own_on_the_page():
+    panel = inspector()
+    lines = [child for child in panel.widget.children if isinstance(child, w.HTML)]
+    line = next(child for child in lines if "leaves at exit" in child.value)
+    for index in (0, 7):
+        panel.image_index = index
+        assert text_of(line.value) == f"Image {index} {panel.decision}."
+        assert status_of(panel) == text_of(line.value)
+    assert panel.to_html().count('role="status"') == 1
+
+
+def test_the_card_of_each_exit_has_a_name_that_can_be_read_out():
+    names = re.findall(r'<section aria-label="([^"]+)"', inspector().to_html())
+    assert names == ["Exit 1", "Exit 2", "Exit 3"]
+
+
+@pytest.mark.parametrize("names", [("kingdom", "coarse", "fine"), ("order", "superfamily", "kind")])
+def test_names_of_three_levels_do_not_overlap_in_the_drawing(names):
+    records = random_records(20, hierarchy=replace(DEEP, level_names=names))
+    page = inspector(FineTolerance([0.8, 0.6], 0.3, coarse_level=1), records).to_html()
+    (drawing,) = re.findall(r"image/svg\+xml;base64,([^\"]+)", page)
+    svg = base64.b64decode(drawing).decode()
+    heads = re.findall(r'<text x="([\d.]+)" y="214"[^>]*>([^<]+)<', svg)
+    assert len(heads) == 9
+    edges = [(float(x) - 3.75 * len(name), float(x) + 3.75 * len(name)) for x, name in heads]
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(edges))
+
+
+@pytest.mark.parametrize(
+    ("shape", "sent", "is_pixelated"),
+    [((8, 8), (8, 8), True), ((200, 200), (200, 200), False), ((1200, 600), (300, 150), False)],
+)
+def test_large_pictures_are_shrunk_and_only_small_ones_show_their_pixels(shape, sent, is_pixelated):
+    element = enlarged(torch.zeros(3, *shape, dtype=torch.uint8), "black")
+    (data,) = re.findall(r'base64,([^"]+)"', element)
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == sent[::-1]
+    assert ("pixelated" in element) == is_pixelated
+    assert "max-height" in element
+
+
+@pytest.mark.parametrize(
+    "make",
+    [inspector, lambda: PolicyExplorer(RECORDS), TrainingMonitor, lambda: inspector(Patience(9))],
+    ids=["inspector", "explorer", "monitor", "problem"],
+)
+def test_a_closed_panel_is_let_go_of(make):
+    before = set(ipywidgets_registry._instances)
+    panel = make()
+    if isinstance(panel, PolicyExplorer):
+        panel.rule = "confidence"
+    page = panel.to_html()
+    panel.close()
+    assert set(ipywidgets_registry._instances) <= before
+    assert panel._repr_mimebundle_()["text/html"] == panel.to_html() == page
+    gone = weakref.ref(panel)
+    del panel
+    gc.collect()
+    assert gone() is None
+
+
+def test_other_controls_for_other_numbers_take_the_place_of_the_old_ones():
+    panel = inspector()
+    before = len(ipywidgets_registry._instances)
+    for policy in (SemanticGate([1, 1]), Patience(2), START):
+        panel.policy = policy
+    assert len(ipywidgets_registry._instances) == before
 
 
 def test_the_page_says_by_what_a_batch_is_decided():
@@ -522,6 +634,77 @@ def test_only_rules_that_the_heads_allow_are_offered():
     assert PolicyExplorer(sem).rules == ("entropy", "confidence", "margin")
 
 
+def test_a_rule_is_offered_where_any_coarse_level_has_the_heads():
+    records = random_records(20, hierarchy=DEEP, heads=[[False, True, True]] * 3)
+    explorer = PolicyExplorer(records)
+    assert explorer.rule == "fine tolerance"
+    assert isinstance(explorer.policy, FineTolerance)
+    assert explorer.policy.coarse_level == 1
+    assert {policy.coarse_level for policy in explorer.cloud.policies} == {1}
+    explorer.rule = "semantic gate"
+    assert explorer.policy.coarse_level == 1
+
+
+def test_the_coarse_level_is_kept_while_another_rule_has_none():
+    start = FineTolerance([0.8, 0.6], 0.3, coarse_level=1)
+    explorer = PolicyExplorer(random_records(20, hierarchy=DEEP), start)
+    explorer.rule = "entropy"
+    explorer.rule = "fine tolerance"
+    assert explorer.policy.coarse_level == 1
+
+
+def test_a_policy_that_fits_only_while_a_threshold_is_0_is_answered_in_words():
+    heads = [[True, False, True], [True, True, True], [True, True, True]]
+    records = random_records(20, hierarchy=DEEP, heads=heads)
+    policy = FineTolerance([0, 0.5], 0.2, coarse_level=1)
+    assert len(policy.decide(records)) == 20
+    check_says(PolicyExplorer(records, policy), "every threshold is moved here, and then")
+    explorer = PolicyExplorer(records)
+    before = explorer.policy
+    with pytest.raises(ValueError, match="every threshold is moved here"):
+        explorer.policy = policy
+    assert explorer.policy == before
+
+
+def test_the_explorer_stays_as_it_is_where_another_policy_cannot_be_worked_out(monkeypatch):
+    explorer = PolicyExplorer(RECORDS, START)
+    page, result = explorer.to_html(), explorer.evaluation
+
+    def cloud(*_: object) -> None:
+        raise ValueError("there is no cloud")
+
+    monkeypatch.setattr(explorer._rulebook, "cloud", cloud)
+    with pytest.raises(ValueError, match="there is no cloud"):
+        explorer.batch_size = 8
+    assert explorer.policy == START
+    assert (explorer.evaluation, explorer.to_html()) == (result, page)
+    control(explorer, "decide by").set_state({"index": 1})
+    assert explorer.policy == START
+    assert control(explorer, "decide by").value == "image"
+    assert "there is no cloud" in status_of(explorer)
+
+
+@pytest.mark.parametrize(
+    ("rule", "values"), [("entropy", 13), ("confidence", 13), ("margin", 13), ("fine tolerance", 5)]
+)
+def test_thresholds_for_batches_are_as_close_as_the_means_of_batches(rule, values):
+    explorer = PolicyExplorer(random_records(2000), START)
+    explorer.batch_size, explorer.rule = 100, rule
+    policies = explorer.cloud.policies
+    for exit_index in (0, 1):
+        assert len({policy.thresholds[exit_index] for policy in policies}) == values
+
+
+def test_no_policy_is_in_the_cloud_twice():
+    # All confidences are 1, and so are their quantiles.
+    explorer = PolicyExplorer(random_records(40, signal=1000.0))
+    explorer.rule = "confidence"
+    policies = explorer.cloud.policies
+    assert len(set(policies)) == len(policies) == 4
+    explorer.best_for_budget(1e6)
+    assert explorer.message.startswith("Of 4 policies")
+
+
 @pytest.mark.parametrize("batch_size", [None, 8])
 def test_the_cloud_goes_from_one_extreme_to_the_other(batch_size):
     explorer = PolicyExplorer(RECORDS, START)
@@ -557,6 +740,55 @@ def test_the_best_for_a_budget_is_the_most_accurate_within_it():
     able = [result for result in results if result.mean_flops <= flops]
     assert explorer.evaluation.accuracy == max(result.accuracy for result in able)
     assert explorer.evaluation.mean_flops <= flops
+
+
+WISHES: dict[str, tuple[Callable[[PolicyExplorer], object], str]] = {
+    "percent": (lambda e: e.best_for_accuracy(94), r"accuracy must be in \[0, 1\], got 94"),
+    "NaN": (lambda e: e.best_for_accuracy(math.nan), "accuracy must be .* got nan"),
+    "specificity": (
+        lambda e: e.best_for_budget(1e6, specificity=-0.1),
+        r"specificity must be in \[0, 1\], got -0.1",
+    ),
+    "FLOPs": (lambda e: e.best_for_budget(-1), "flops must be 0 or more, got -1"),
+    "NaN FLOPs": (lambda e: e.best_for_budget(math.nan), "flops must be 0 or more, got nan"),
+}
+
+
+@pytest.mark.parametrize("name", WISHES)
+def test_a_wish_out_of_range_is_refused(name):
+    ask, words = WISHES[name]
+    explorer = PolicyExplorer(RECORDS, START)
+    with pytest.raises(ValueError, match=words):
+        ask(explorer)
+    assert explorer.policy == START
+
+
+def test_a_policy_is_found_at_the_very_percentage_that_it_has():
+    explorer = PolicyExplorer(random_records(30), START)
+    best = max(result.accuracy for result in explorer.cloud.results)
+    for typed in (best, best + 1e-12, math.nextafter(best, 1.0)):
+        assert explorer.best_for_accuracy(typed) is not None
+
+
+def test_what_can_be_had_is_said_in_view_of_both_wishes():
+    explorer = PolicyExplorer(RECORDS, START)
+    results = explorer.cloud.results
+    fine = [result for result in results if result.specificity >= 0.9]
+    most, least = max(r.accuracy for r in fine), min(r.mean_flops for r in fine)
+    assert most < max(result.accuracy for result in results)
+    assert explorer.best_for_accuracy(1.0, specificity=0.9) is None
+    assert f"of those that answer so many finely, is {100 * most:.1f} %" in explorer.message
+    assert "lowest cost" not in explorer.message
+    assert explorer.best_for_budget(1.0, specificity=0.9) is None
+    assert f"the lowest cost {least / 1e6:.3g} million" in explorer.message
+
+
+def test_where_no_policy_is_specific_enough_the_highest_specificity_is_said():
+    explorer = PolicyExplorer(RECORDS, SemanticGate([0.5, 0.4]))
+    most = max(result.specificity for result in explorer.cloud.results)
+    assert most < 1
+    assert explorer.best_for_accuracy(0.1, specificity=1.0) is None
+    assert explorer.message.endswith(f"The highest specificity is {100 * most:.1f} %.")
 
 
 def test_a_wish_that_nothing_fulfils_is_answered_in_words():
@@ -617,7 +849,6 @@ BAD_RECORDS: dict[str, tuple[Callable[[], ExitRecords], str]] = {
     "one image": (lambda: random_records(1), "At least 2 images .* hold 1"),
     "NaN logits": (lambda: with_nan("logits"), "NaN.* exit 3, level 'fine'"),
     "NaN gate": (lambda: with_nan("gate"), "NaN.* gate"),
-    "NaN difficulty": (lambda: with_nan("difficulty"), "NaN.* 'difficulty'"),
 }
 
 
@@ -651,6 +882,33 @@ def test_a_policy_for_another_tree_is_answered_in_words():
 
 def test_a_policy_that_the_explorer_does_not_know_is_answered_in_words():
     check_says(PolicyExplorer(RECORDS, Patience(2)), "of one of the rules")
+
+
+def test_a_policy_of_another_level_than_the_explorer_takes_is_answered_in_words():
+    policy = EntropyThreshold([0.5, 0.4], level=1)
+    check_says(PolicyExplorer(RECORDS, policy), "level=None, the finest head of each exit")
+
+
+def test_an_explorer_with_a_problem_says_so_when_it_is_asked_for_the_best():
+    explorer = PolicyExplorer(random_records(1))
+    assert explorer.message == ""
+    for search in (explorer.best_for_accuracy, explorer.best_for_budget):
+        with pytest.raises(ValueError, match="At least 2 images"):
+            search(0.5)
+
+
+def test_difficulty_that_is_not_known_of_every_image_has_no_quarters():
+    records = with_nan("difficulty")
+    assert PolicyExplorer(records).problem == ""
+    panel = inspector(records=records)
+    assert control(panel, "difficulty").disabled
+    with pytest.raises(ValueError, match=r"difficulty must be one of \['any'\]"):
+        panel.difficulty = "hardest quarter"
+
+
+def test_images_that_are_no_tensors_are_answered_in_words():
+    pictures = [Image.new("RGB", (8, 8))] * len(RECORDS)
+    check_says(ExitInspector(RECORDS, pictures, START), "must be tensors of bytes .* got Image")
 
 
 @pytest.mark.parametrize(
@@ -736,7 +994,7 @@ def clock(monkeypatch) -> list[float]:
 def test_the_page_is_drawn_at_most_as_often_as_asked(clock):
     watch, history = TrainingMonitor(every=1.0), make_history(RECORDS)
     pages: list[str] = []
-    watch.widget.children[-1].observe(lambda change: pages.append(change["new"]), names="value")
+    watch.widget.children[1].observe(lambda change: pages.append(change["new"]), names="value")
     for number in range(1, 11):
         watch(step_of(number, history=history))
         clock[0] += 0.3
@@ -755,6 +1013,47 @@ def test_the_time_left_is_that_of_the_pace_so_far(clock):
     watch(step_of(2, history=history))
     assert watch.seconds_left == pytest.approx(180.0)
     assert "3 min 0 s left" in watch.words
+
+
+def test_a_run_that_has_ended_is_done_and_cannot_be_stopped():
+    watch, history = TrainingMonitor(), make_history(RECORDS)
+    for number in range(1, 11):
+        assert not watch(step_of(number, 2, history=history))
+    assert watch.words.endswith("; done")
+    watch.stop()
+    assert watch.words.endswith("; done")
+    assert text_of(watch.to_html()).count("done") == 1
+
+
+def test_a_stop_without_a_run_does_nothing():
+    watch, history = TrainingMonitor(), make_history(RECORDS)
+    watch.stop()
+    assert not watch(step_of(1, history=history))
+    watch.stop()
+    assert watch(step_of(2, history=history))
+    assert "stopped" in watch.words
+
+
+def test_a_run_whose_cell_is_over_cannot_be_stopped():
+    watch, history = TrainingMonitor(), make_history(RECORDS)
+    watch(step_of(1, history=history))
+    watch._after_cell(None)
+    watch.stop()
+    assert "stopped" not in watch.words
+
+
+@pytest.mark.parametrize("cells", [{}, {"val": ()}, {"train": ()}], ids=repr)
+def test_epochs_without_validation_are_drawn_without_accuracies(cells):
+    history = make_history(RECORDS)
+    history.epochs[:] = [replace(epoch, cells=cells) for epoch in history.epochs]
+    watch = TrainingMonitor(PETS)
+    watch(step_of(1, history=history))
+    assert "validation accuracy" not in text_of(watch.to_html())
+
+
+def test_the_stop_button_says_what_to_do_where_it_is_not_answered():
+    button = control(TrainingMonitor(), "stop and keep what was learned")
+    assert "interrupt the kernel" in button.tooltip
 
 
 def test_levels_have_their_names_or_those_of_any_tree():

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,9 @@ from typing import Any
 
 import nbformat
 
-TOKEN = "token-of-the-test"
+TOKEN = secrets.token_hex(16)
+"""The server runs whatever code it is sent; nobody else on the machine may know this."""
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _FLAGS = (
     "--headless",

@@ -1,7 +1,8 @@
 """Build the book: what ``make site`` runs.
 
 Sphinx reads one folder, so the pages of ``docs/``, the notebooks with their stored outputs and the
-reports under ``results/`` are put together in ``build/book`` first.
+reports under ``results/`` are put together first. All is built beside the book that is there, which
+is replaced once the new one is whole.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import series
@@ -27,20 +29,44 @@ def main() -> int:
     """Build into the folder named, or ``site/``; 0 = without a single warning."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("site", nargs="?", default=ROOT / "site", type=Path)
-    parser.add_argument("--book", default=ROOT / "build" / "book", type=Path, help="put together")
-    chosen = parser.parse_args()
-    return build(chosen.book, chosen.site)
+    try:
+        return build(parser.parse_args().site)
+    except ValueError as error:
+        parser.error(str(error))
 
 
-def build(book: Path, site: Path) -> int:
-    """Put the book together, write its pages, and return the exit code of Sphinx."""
-    for folder in (book, site):
-        shutil.rmtree(folder, ignore_errors=True)
-    put_together(book)
-    options = ["--fail-on-warning", "--keep-going", "--quiet", "--builder", "html"]
-    doctrees = ["--doctree-dir", str(book.with_name(f"{book.name}-doctrees")), "--fresh-env"]
-    command = [sys.executable, "-m", "sphinx", *options, *doctrees, str(book), str(site)]
-    return subprocess.call(command)
+def build(site: Path) -> int:
+    """Build the book into a folder, and return the exit code of Sphinx.
+
+    After a failure the folder is as it was.
+
+    Raises:
+        ValueError: for a folder that may not be replaced.
+    """
+    site = site.resolve()
+    check_replaceable(site)
+    site.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=site.parent, prefix=f".{site.name}-") as name:
+        book, doctrees, new, old = (Path(name, part) for part in ("book", "doctrees", "new", "old"))
+        put_together(book)
+        options = ["--fail-on-warning", "--keep-going", "--quiet", "--builder", "html"]
+        folders = ["--doctree-dir", str(doctrees), str(book), str(new)]
+        code = subprocess.call([sys.executable, "-m", "sphinx", *options, *folders])
+        if code == 0:
+            if site.exists():
+                site.rename(old)
+            new.rename(site)
+    return code
+
+
+def check_replaceable(site: Path) -> None:
+    """Refuse a folder that holds anything but an earlier book."""
+    if ROOT.resolve().is_relative_to(site.resolve()):
+        raise ValueError(f"site must not be a folder that holds the repository, got {site}")
+    if not site.exists() or (site / ".buildinfo").is_file():
+        return
+    if not site.is_dir() or any(site.iterdir()):
+        raise ValueError(f"site must be new, empty or an earlier book, got {site}")
 
 
 def put_together(book: Path) -> None:

@@ -1,8 +1,10 @@
 """Train the five networks on a data set and bundle their weights: what ``make weights`` runs.
 
-Each file says in its header which command, seed and settings made it and what it reaches on the
-test images, as it will be read back: in half precision. Times go into times.json beside the files,
-for they are never the same twice.
+Each file says in its header which command, seed and settings made it on what, how its training
+went, and what it reaches on the test images, as it will be read back: in half precision. Times go
+into times.json beside the files, for they are never the same twice.
+
+One thread computes, whatever the machine: the sums of two would not be the same to the last bit.
 """
 
 import argparse
@@ -11,6 +13,9 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
+import hbnlab
 from hbnlab import data, models
 from hbnlab.collect import collect_records
 from hbnlab.data import Splits
@@ -34,6 +39,7 @@ def main() -> None:
     parser.add_argument("--model", choices=models.NAMES, action="append")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
+    torch.set_num_threads(1)
     for dataset in chosen.dataset or LONGER:
         splits = data.load(dataset)
         for name in chosen.model or models.NAMES:
@@ -46,7 +52,7 @@ def make(name: str, dataset: str, splits: Splits, seed: int) -> None:
     network = models.create(name, splits.hierarchy, width=WIDTH, seed=seed)
     history = fit(network, splits, config)
     if network.has_gate:
-        post_train(network, splits, config, history=history)
+        history = post_train(network, splits, config, history=history)
     network.to("cpu")
     with tempfile.TemporaryDirectory() as folder:
         rounded = Path(folder) / "rounded.safetensors"
@@ -55,7 +61,9 @@ def make(name: str, dataset: str, splits: Splits, seed: int) -> None:
     notes = {
         "command": f"python tools/make_weights.py --dataset {dataset} --model {name} --seed {seed}",
         "seed": seed,
+        "environment": hbnlab.environment(),
         "config": asdict(config),
+        "history": history.to_spec(with_times=False),
         "trained_on": splits.train.fingerprint,
         "test": cell_table(records),
     }

@@ -14,7 +14,8 @@
 # **Goal** You can describe a label tree, build one for your own classes, lift labels and
 # probabilities to a coarser level, and say in bits how much an answer tells.
 #
-# **You need** Python and a little `torch`. Notebook 00 helps, but is not required.
+# **You need** Python and a little `torch`. [Notebook 00](00_lab_in_ten_minutes.ipynb) helps, but is
+# not required.
 #
 # **Runs in** 5 s on 2 cores, downloads 0 MB.
 #
@@ -48,7 +49,8 @@ print(hbnlab.environment())
 #
 # Let us begin with pictures. Fashion-MNIST has 10,000 test images of ten kinds of clothes and bags.
 # We look for its files on this machine; nothing is downloaded. If they are not here, the glyphs,
-# which hbnlab draws itself, take their place, and everything below still works.
+# which hbnlab draws itself, take their place, and everything below still works. (To have the
+# pictures, here and in all later notebooks, run `data.load("fashion_mnist", download=True)` once.)
 
 # %% tags=["fashion-mnist"]
 try:
@@ -190,7 +192,8 @@ check_function(
 #
 # Nested dicts are one way to write a tree; a table is the other, with one row for each finest class
 # and as many columns as you have levels. Classes are numbered in the order in which they appear.
-# That matters: with a table you keep the numbers that your labels already have.
+# That matters: list the rows in the order of your labels, or pass `sort=True` where your labels are
+# numbered alphabetically.
 
 # %%
 rows = [("cat", "siamese"), ("dog", "poodle"), ("dog", "collie")]
@@ -238,7 +241,7 @@ assert round(100 * share) == 65
 # %% [markdown]
 # Two thirds, near enough. "It is a reptile" throws away a good deal less than it seems to. Keep
 # both numbers in mind later on: *specificity* counts only fine answers, *information* gives coarse
-# ones their due. In an uneven tree the difference is larger still:
+# ones their due. In an uneven tree specificity is less fair still:
 
 # %%
 bits = FASHION_MNIST.information(0).tolist()
@@ -257,7 +260,7 @@ assert sum(abs(value - full) < 1e-5 for value in bits) == 4
 # ### Exercise 2 · Bits
 #
 # How many bits does the answer *shoes* carry in the tree of Fashion-MNIST? Work it out from the
-# formula, with `math.log2` or by hand, to two digits or better.
+# formula, with `math.log2` or by hand, to two decimals or better.
 
 # %% tags=["exercise"]
 answer = ...
@@ -392,7 +395,7 @@ def strip(images, words):
     framed = [torch.nn.functional.pad(image, (1, 1, 1, 1), value=255) for image in images]
     ax.imshow(torch.cat(framed, dim=2).permute(1, 2, 0))
     ax.axis("off")
-    ax.set_label(words)
+    plots.set_description(ax, words)
     return plots.to_html(ax)
 
 
@@ -453,6 +456,8 @@ print(mine.hierarchy.to_text())
 print(len(mine.train), "to learn from,", len(mine.val), "to choose on,", len(mine.test), "to test")
 assert mine.hierarchy.num_classes == (2, 3)
 assert len(mine.train) + len(mine.val) + len(mine.test) == 30
+for part in (mine.train, mine.val, mine.test):
+    assert len(set(part.labels[:, 1].bincount().tolist())) == 1  # as many of each class
 
 # %% [markdown]
 # Validation and test images were taken from every class alike, and no image is in two parts. What
@@ -467,7 +472,7 @@ assert len(mine.train) + len(mine.val) + len(mine.test) == 30
 #   fine answer.
 # - A coarse answer on CIFAR-100 carries 65 % of the bits of a fine one, though specificity counts
 #   it as 0.
-# - A tree is checked when it is made, and siblings are rarely neighbours in number.
+# - A tree is checked when it is made, and siblings need not be neighbours in number.
 # - Not every augmentation keeps every label.
 #
 # ## References

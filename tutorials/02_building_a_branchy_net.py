@@ -14,7 +14,8 @@
 # **Goal** You can turn a plain network into one with exits: choose where to branch, count what each
 # exit costs, write the loss that trains all exits at once, and build and train one of your own.
 #
-# **You need** Convolutions, a training loop in PyTorch, and notebook 01 for *coarse* and *fine*.
+# **You need** Convolutions, a training loop in PyTorch, and [notebook
+# 01](01_labels_have_levels.ipynb) for *coarse* and *fine*.
 #
 # **Runs in** 11 s on 2 cores, downloads 0 MB.
 #
@@ -103,7 +104,8 @@ check_function(
 
 # %% [markdown]
 # The same count for all five convolutions, by sending one empty image through. The pictures shrink
-# from 32x32 to 2x2 while the channels grow from 3 to 256, and the cost is anything but even.
+# from 32x32 to 2x2 while the channels grow from 3 to 384 and end at 256, and the cost is anything
+# but even.
 
 # %%
 hidden, total = torch.zeros(1, 3, 32, 32), 0
@@ -160,7 +162,8 @@ for number, (stage, branch) in enumerate(zip(stages, branches, strict=True), sta
         left += flops / 1e6
 ax.set(xlabel="million FLOPs an image", yticks=[], xlim=(-3, 140), ylim=(-0.5, 0.8))
 parts = ", ".join(f"stage {n + 1} {stages[n]:,}, branch {n + 1} {branches[n]:,}" for n in range(3))
-ax.set_label(f"A bar of the FLOPs to exit 3 of B-AlexNet, in the order in which they run: {parts}.")
+words = "A bar of the FLOPs to exit 3 of B-AlexNet, in the order in which they run"
+plots.set_description(ax, f"{words}: {parts}.")
 plots.to_html(ax)
 
 # %% [markdown]
@@ -182,7 +185,7 @@ assert round(100 * (to_exits[2] / whole - 1)) == 41
 #
 # Exits pay only if enough images use them. Suppose that a share *s* of the images leaves at exit 1
 # and all others at exit 3. From which share on is B-AlexNet cheaper than AlexNet on average? Give a
-# number between 0 and 1, to three digits. `to_exits` and `whole` hold what you need.
+# number between 0 and 1, to three decimals. `to_exits` and `whole` hold what you need.
 
 # %% tags=["exercise"]
 answer = ...
@@ -210,8 +213,9 @@ check(answer, 0.378, tolerance=0.001, hint="s * to_exits[0] + (1 - s) * to_exits
 # ## Five networks, one class
 #
 # The study has five networks. In hbnlab they are five settings of one class, `EarlyExitNetwork`:
-# stages, branches, a grid that says which *cell* (exit, level) has a head, and perhaps a gate. At
-# width 1.0 every parameter and every FLOP is that of the published tables; this cell makes sure.
+# stages, branches, a grid that says which *cell* (exit, level) has a head, and perhaps a *gate*, a
+# small extra head that chooses the level (notebook 08). At width 1.0 every parameter and every FLOP
+# is that of the published tables; this cell makes sure.
 
 # %%
 published = {
@@ -262,9 +266,9 @@ assert torch.isclose(by_hand, joint_loss(outputs, labels, weights))
 print(f"joint loss of an untrained network: {by_hand.item():.1f}")
 
 # %% [markdown]
-# That number is no accident: who knows nothing pays ln 20 = 3.0 at each coarse head and ln 100 =
-# 4.6 at each fine one, times 2.4, the sum of the weights. That makes 18.2. A first loss far from
-# that would be the sign of a mistake.
+# That number is no accident: a network that knows nothing pays ln 20 = 3.0 at each coarse head and
+# ln 100 = 4.6 at each fine one, times 2.4, the sum of the weights. That makes 18.2. A first loss
+# far from that would be the sign of a mistake.
 #
 # **Before you run the next cell: what do you expect?** If we kept only the loss of exit 3, which
 # parts of the network would learn? And if we kept only that of exit 1?
@@ -285,6 +289,8 @@ def learns(weights):
 # %%
 for kept in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
     print(kept, "->", ", ".join(learns(kept)))
+assert learns((1, 0, 0)) == ["stage 1", "branch 1"]
+assert learns((0, 1, 0)) == ["stage 1", "stage 2", "branch 2"]
 assert learns((0, 0, 1)) == ["stage 1", "stage 2", "stage 3", "branch 3"]
 
 # %% [markdown]
@@ -394,7 +400,7 @@ plots.to_html(plots.accuracy_against_flops(networks))
 # %%
 added = with_branch.macs_to(0) - records.macs_to(0)
 assert with_branch.macs_to(2) - records.macs_to(2) == added > 0
-assert abs(with_branch.macs_to(0) / records.macs_to(1) - 1) < 0.01
+assert abs(with_branch.macs_to(0) / records.macs_to(1) - 1) < 0.1
 assert abs(better[0] - fine[1]) < 0.05
 
 # %% [markdown]
@@ -407,7 +413,7 @@ assert abs(better[0] - fine[1]) < 0.05
 # - A branchy net is a trunk cut into stages, with a branch and heads behind each. Which cells have
 #   heads is all that tells the five networks of the study apart, but for a gate.
 # - An early exit costs its branch, not only its stages: 33 % of AlexNet, where the trunk up to
-#   there takes 1 %. Whoever goes on has paid for it in vain: 41 % more at exit 3.
+#   there takes 1 %. Whoever goes to the end has paid for two branches in vain: 41 % more at exit 3.
 # - The joint loss is a weighted sum of cross-entropies; each branch learns from its own exit, the
 #   first stage from all.
 # - How much depth pays depends on how much the branches do themselves.

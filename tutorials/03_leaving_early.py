@@ -14,8 +14,8 @@
 # **Goal** You write down four exit rules, fit their thresholds without peeking at the test images,
 # count what they save in FLOPs and in seconds, and see why a rule must not average over a batch.
 #
-# **You need** Notebook 02, or just the idea that a branchy network has an answer ready at several
-# places. No GPU, no internet.
+# **You need** [Notebook 02](02_building_a_branchy_net.ipynb), or just the idea that a branchy
+# network has an answer ready at several places.
 #
 # **Runs in** 10 s on 2 cores, downloads 0 MB.
 #
@@ -47,7 +47,7 @@ print(hbnlab.environment())
 # %% [markdown]
 # ## Ask every exit once
 #
-# The lesson works on real images, Fashion-MNIST. If they are not on your machine it says so and
+# The notebook works on real images, Fashion-MNIST. If they are not on your machine it says so and
 # goes on with glyphs, the characters that come with the package; every claim below is checked and
 # holds for both. The network is a Gran-HBN with bundled weights: three exits, each with a coarse
 # and a fine head. Today only the fine heads speak.
@@ -57,7 +57,7 @@ try:
     splits = data.load("fashion_mnist")
 except FileNotFoundError:
     splits = data.load("glyphs", train_size=100)
-    print("Fashion-MNIST is not on this machine: on with glyphs.")
+    print("Fashion-MNIST is not on this machine: going on with the glyphs.")
 network = models.create("gran-hbn", weights=splits.name)
 val = collect_records(network, splits.val)
 test = collect_records(network, splits.test)
@@ -66,10 +66,11 @@ print(f"{test.split}: {len(test):,} images, {test.num_exits} exits")
 # %% [markdown]
 # `val` and `test` now hold what *every* exit says about *every* image. From here on a rule is only
 # arithmetic on these tables: trying one takes milliseconds, not another pass. **Rules are fitted on
-# `val` and reported on `test`**; this lesson never chooses anything on a test image.
+# `val` and reported on `test`**; this notebook never chooses anything on a test image.
 #
 # **Before you run the next cell:** exit 3 costs about four times as much as exit 1. How many points
-# more accurate do you expect it to be?
+# more accurate do you expect it to be? (The cost is counted twice: with every branch on the way,
+# and going straight past the earlier ones.)
 
 # %% tags=["fashion-mnist"]
 exits = range(test.num_exits)
@@ -86,21 +87,23 @@ accuracy = fine_right.mean(dim=0)
 anyone = fine_right.amax(dim=1).mean()
 assert accuracy.max() - accuracy.min() < 0.04, "depth gives little here"
 assert test.macs_to(2) > 3.5 * test.macs_to(0), "and it costs a lot"
-assert anyone > accuracy.max() + 0.012, "but the exits err on different images"
+assert anyone > accuracy.max() + 0.012, "but not all errors are common to all exits"
 print(f"best exit {accuracy.max():.1%}, some exit right {anyone:.1%}")
 
 # %% [markdown]
 # Surprised? Depth gives little on these sets, and the study saw the same on CIFAR-100, where exit 3
 # came out *below* exit 2. So the honest question is not "how much accuracy does thinking longer
-# buy?" but "who can stop at once without harm?". There is room: the exits err on *different*
-# images. If an oracle picked the right exit for each image, it would beat every single one.
+# buy?" but "who can stop at once without harm?". There is a little room. Most errors are common to
+# all exits, but not all of them: if an oracle picked the right exit for each image, it would beat
+# every single one.
 
 # %% [markdown]
 # ## Is a sure exit a right exit?
 #
 # We have no oracle, but we have the exit's own doubt: the **entropy** of its probabilities, 0 when
-# it bets everything on one class, ln(classes) when it has no idea. Let us sort the test images by
-# the entropy at exit 1 and cut them into fifths.
+# it bets everything on one class, ln(classes) when it has no idea. With natural logarithms it is
+# measured in *nats*; a bit is 0.69 nats. Let us sort the test images by the entropy at exit 1 and
+# cut them into fifths.
 #
 # **Before you run the next cell:** how accurate is exit 1 on its surest fifth, and on its least
 # sure one? And will exit 3 rescue that last fifth?
@@ -153,7 +156,8 @@ print("Shares fitted on validation hold on test, to within 3 points.")
 # Who leaves? The sheet shows the first images of the test set that leave at each exit, not chosen.
 # Look for what makes an image stay: an unusual cut, a loud texture, two classes that really do look
 # alike. The wrong answers gather in the last row. A confident mistake in the first row would be
-# worse, for no rule that reads only the exit's own doubt can ever catch one; they are rare.
+# worse, for no rule that reads only the exit's own doubt can ever catch one; such mistakes are
+# rare.
 
 # %%
 decisions = rule.decide(test)
@@ -194,8 +198,8 @@ print("Entropy, confidence and margin differ by less than 1.5 points.")
 # an expensive rule; it was made for networks with twelve.
 #
 # Now all budgets at once: MSDNet's recipe gives a family of shares from eager to patient, fitted on
-# validation, and we draw each rule's cost and accuracy on test. **Predict:** which way do the
-# curves go, from left (eager) to right (patient)?
+# validation, and we draw each rule's cost and accuracy on test. **Before you run the next two
+# cells:** think of the curves; which way do they go, from left (eager) to right (patient)?
 
 # %%
 curves = {name: sweep(p.budget_policies(start, val), test) for name, start in starts.items()}
@@ -234,8 +238,8 @@ print("Over all budgets and rules, accuracy stays within 4 points.")
 #
 # Be careful what you compare with. "The whole network" can mean running every branch though nobody
 # leaves there (that is how the study counts), or going *straight* to exit 3, past branches that
-# nobody asks. The second is the fair opponent. `Patience(4)` gives us the first: four of three
-# exits never agree, so every branch is run and nobody leaves early.
+# nobody asks. The second is the fair opponent. `Patience(4)` gives us the first: with three exits,
+# four in a row can never agree, so every branch is run and nobody leaves early.
 
 # %% tags=["fashion-mnist"]
 opponents = {"every branch, none leaves": p.Patience(4), "straight to exit 3": p.ForcedExit(2)}
@@ -261,26 +265,39 @@ print("and at most a point of accuracy below exit 3.")
 # ## What it saves in seconds
 #
 # FLOPs are a promise. `inference.predict` keeps it: stage by stage, those who leave are taken out
-# of the batch, those who stay are pooled into full batches for the next stage.
+# of the batch, those who stay are pooled into full batches for the next stage. Here is a race: it
+# runs three rules in turn, several times, and compares medians, for one run on a busy machine says
+# nothing.
+
+# %%
+def race(network, images, records, early, rounds):
+    """Let leaving early race its two opponents: median seconds, and FLOPs an image."""
+    contest = {"every branch": p.Patience(4), "straight": p.ForcedExit(2), "early": early}
+    results = zip(contest, sweep(list(contest.values()), records), strict=True)
+    flops, times = {name: r.mean_flops for name, r in results}, {name: [] for name in contest}
+    for _ in range(rounds):
+        for name, policy in contest.items():
+            times[name].append(inference.predict(network, images, policy).seconds)
+    return {name: statistics.median(values) for name, values in times.items()}, flops
+
+
+# %%
+def tell(seconds, flops):
+    """Say how much faster leaving early is, on the clock and by FLOPs."""
+    for name in ("every branch", "straight"):
+        clock, ideal = seconds[name] / seconds["early"], flops[name] / flops["early"]
+        print(f"against {name}: {clock:.1f}x faster, FLOPs say {ideal:.1f}x")
+
 
 # %% [markdown]
 # **Before you run the next cell:** against the network that runs every branch, will the seconds
-# fall by more or by less than the FLOPs? The cell takes turns between the rules, several times, and
-# compares medians, for one run on a busy machine says nothing.
+# fall by more or by less than the FLOPs?
 
 # %% tags=["nbval-ignore-output"]
 images = splits.test.normalise(splits.test.images[:2000])
 some = test.subset(torch.arange(2000))
-contest = {"every branch": p.Patience(4), "straight": p.ForcedExit(2), "early": rule}
-times = {name: [] for name in contest}
-for _ in range(5):
-    for name, policy in contest.items():
-        times[name].append(inference.predict(network, images, policy).seconds)
-seconds = {name: statistics.median(values) for name, values in times.items()}
-for name in ("every branch", "straight"):
-    flops = evaluate(contest[name].decide(some), some).mean_flops
-    ideal = flops / evaluate(rule.decide(some), some).mean_flops
-    print(f"against {name}: {seconds[name] / seconds['early']:.1f}x faster, FLOPs say {ideal:.1f}x")
+seconds, flops = race(network, images, some, rule, rounds=5)
+tell(seconds, flops)
 
 # %% tags=["nbval-ignore-output"]
 # A busy machine upsets any stopwatch, so this is a look and no check.
@@ -288,28 +305,22 @@ print("faster on the clock too:", seconds["every branch"] > seconds["early"])
 
 # %% [markdown]
 # Small layers, copying survivors and looking at entropies take time that FLOPs do not count, so a
-# narrow network like this one, a quarter of the study's width, gets only part of the promise. At
-# full width arithmetic weighs more. Let us time that too, with random weights: the answers are
-# rubbish, the seconds are genuine. Thresholds are set on these very images, so that the shares are
-# ours; no accuracy is claimed here.
+# narrow network like this one, a quarter of the study's width, gets only part of the promise, and
+# against the straight path hardly any. At full width arithmetic weighs more. Let us time that too,
+# with random weights: the answers are rubbish, the seconds are genuine. Thresholds are set on these
+# very images, so that the shares are ours; no accuracy is claimed here.
 
 # %% tags=["nbval-ignore-output"]
 wide = models.create("gran-hbn", splits.hierarchy, width=1.0)
 batch = images[:384]
 babble = collect_records(wide, (batch, test.labels[:384]))
 rubbish = p.fit_thresholds(p.EntropyThreshold([0, 0]), babble, shares)
-times = {"every branch": [], "early": []}
-for _ in range(3):
-    times["every branch"].append(inference.predict(wide, batch, p.Patience(4)).seconds)
-    times["early"].append(inference.predict(wide, batch, rubbish).seconds)
-ratio = statistics.median(times["every branch"]) / statistics.median(times["early"])
-ideal = 2 * babble.macs_to(2) / evaluate(rubbish.decide(babble), babble).mean_flops
-print(f"at full width {ratio:.1f}x faster, FLOPs say {ideal:.1f}x")
+tell(*race(wide, batch, babble, rubbish, rounds=3))
 
 # %% [markdown]
-# Are these the same decisions as the table's? They must be, image by image, except where a score
-# lies within rounding of its threshold. `predict` also counts how many images each stage has seen:
-# everybody at stage 1, then fewer and fewer.
+# Are these the same decisions as those read off the records? They must be, image by image, except
+# where a score lies within rounding of its threshold. `predict` also counts how many images each
+# stage has seen: everybody at stage 1, then fewer and fewer.
 
 # %%
 run = inference.predict(network, images, rule)
@@ -354,13 +365,16 @@ table.rename_axis("images that decide together").round(3)
 # %%
 assert max(results[1].exit_shares) < 0.65
 assert max(results[512].exit_shares) > 0.75
-print("With batches of 512 nearly everybody leaves at one and the same exit.")
+assert results[512].mean_flops > 1.1 * results[1].mean_flops
+print("With batches of 512 nearly everybody leaves at one exit, and it costs a tenth more.")
 
 # %% [markdown]
 # The mean of 512 entropies is nearly the mean of the whole data set, so all batches decide alike:
-# easy and hard images are thrown into one pot and the rule has nothing left to choose. You may
-# object that the thresholds were fitted for single images. Fair: let us fit them anew for batches
-# of 64, for the same shares, and ask how often *those who left at exit 1* were right.
+# easy and hard images are thrown into one pot and the rule has nothing left to choose. Accuracy
+# hardly shows it, since here every exit is about as good as the next. What is lost is the choice,
+# and more FLOPs are spent on top. You may object that the thresholds were fitted for single images.
+# Fair: let us fit them anew for batches of 64, for the same shares, and ask how often *those who
+# left at exit 1* were right.
 
 # %% tags=["fashion-mnist"]
 together = p.EntropyThreshold([0, 0], per="batch", batch_size=64)
@@ -413,7 +427,7 @@ check_function(
         (([0.3, 0.7, 0.9], [0.3, 0.7]), 3),
         (([0.0, 0.0, 2.0], [0.0, float("inf")]), 2),
     ],
-    hint="An entropy equal to its threshold goes on; the last exit takes whoever is left.",
+    hint="an entropy equal to its threshold goes on; the last exit takes whoever is left",
 )
 
 # %% [markdown]
@@ -439,12 +453,12 @@ check_function(
 # %% [markdown]
 # ### Exercise 2 · Count the cost
 #
-# `shares[n]` of the images leave at exit *n*; stage *n* costs `stages[n]` and the branch that hangs
-# off it `branches[n]`. Every branch on the way is run. What does an image cost on average? The last
-# case of the check is our own rule, in MFLOPs.
+# `leaving[n]`, `stages[n]` and `branches[n]` belong to exit *n* + 1: the share of the images that
+# leaves there, what its stage costs, and what its branch costs. Every branch on the way is run.
+# What does an image cost on average? The last case of the check is our own rule, in MFLOPs.
 
 # %% tags=["exercise"]
-def mean_cost(shares, stages, branches):
+def mean_cost(leaving, stages, branches):
     ...
 
 # %%
@@ -456,7 +470,7 @@ check_function(
         (([0.5, 0.5], [2, 3], [1, 1]), 5.0),
         ((list(early.exit_shares), *megas), early.mean_flops / 1e6),
     ],
-    hint="Who leaves at exit 2 has paid for two stages and two branches.",
+    hint="who leaves at exit 2 has paid for two stages and two branches",
 )
 
 # %% [markdown]
@@ -471,9 +485,9 @@ check_function(
 # <details><summary>Solution</summary>
 #
 # ```python
-# def mean_cost(shares, stages, branches):
+# def mean_cost(leaving, stages, branches):
 #     cost, total = 0.0, 0.0
-#     for share, stage, branch in zip(shares, stages, branches):
+#     for share, stage, branch in zip(leaving, stages, branches):
 #         cost += stage + branch
 #         total += share * cost
 #     return total
@@ -499,7 +513,8 @@ def share_leaving(entropies, share):
 
 
 cases = [((torch.arange(10) / 10, 0.3), 0.3), ((val.entropy[:, 0, -1], 0.6), 0.6)]
-check_function(share_leaving, cases, tolerance=0.002, hint="A quantile is not far.")
+hint = "sort them; how many must lie strictly below?"
+check_function(share_leaving, cases, tolerance=0.002, hint=hint)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -526,16 +541,19 @@ check_function(share_leaving, cases, tolerance=0.002, hint="A quantile is not fa
 # - Say the shares, fit the thresholds on validation, report on test. Entropy, confidence and margin
 #   are near equivalent; patience needs many exits.
 # - Compare FLOPs with the fair opponent, and with the trivial rule "all leave at exit 1".
-# - Seconds follow FLOPs only if the leavers really leave the batch and the rest is pooled.
+# - Seconds follow FLOPs only in part, and only if the leavers really leave the batch and the rest
+#   is pooled.
 # - A rule by batch mean does not choose images: its leavers are anybody, and its answers depend on
 #   the company.
 #
 # ## References
 #
-# - S. Teerapittayanon, B. McDanel, H. T. Kung: *BranchyNet*, ICPR 2016.
-# - G. Huang et al.: *Multi-scale dense networks* (MSDNet, budgeted batches), ICLR 2018.
-# - W. Zhou et al.: *BERT loses patience* (PABEE), NeurIPS 2020.
-# - B. Sanati et al.: *Exploiting class-granular classifications to improve inference efficiency
-#   with dynamic DNNs*, University of Southampton, and its public code.
+# - Teerapittayanon, McDanel and Kung, *BranchyNet: fast inference via early exiting from deep
+#   neural networks*, ICPR 2016.
+# - Huang, Chen, Li, Wu, van der Maaten and Weinberger, *Multi-scale dense networks for resource
+#   efficient image classification*, ICLR 2018 (MSDNet, budgeted batches).
+# - Zhou, Xu, Ge, McAuley, Xu and Wei, *BERT loses patience*, NeurIPS 2020 (patience).
+# - Sanati, Xun, Hu, Zhao, Hare and Merrett, *Exploiting class-granular classifications to improve
+#   inference efficiency with dynamic DNNs*, and its public code.
 #
 # **Next:** [04 · Coarse early, fine late](04_coarse_early_fine_late.ipynb)

@@ -14,8 +14,8 @@
 # **Goal** You build AG-HBN's gate from the ground up: what it should say, the loss that teaches it
 # taken apart term by term, its training, and a fair fight against the tolerance rule and an oracle.
 #
-# **You need** [05 · Gran-HBN](05_gran_hbn.ipynb) and
-# [07 · Uncertainty overlap](07_uncertainty_overlap.ipynb). You should have seen a gradient before.
+# **You need** [Notebook 05](05_gran_hbn.ipynb) and [notebook 07](07_uncertainty_overlap.ipynb). You
+# should have seen a gradient before.
 #
 # **Runs in** 7 s on 2 cores, downloads 0 MB.
 #
@@ -57,7 +57,7 @@ print(hbnlab.environment())
 try:
     splits = data.load("fashion_mnist")
 except FileNotFoundError:
-    print("Fashion-MNIST is not on this machine; going on with glyphs, which tell the same story.")
+    print("Fashion-MNIST is not on this machine: going on with the glyphs.")
     splits = data.load("glyphs")
 network = models.create("ag-hbn", weights=splits.name)
 val, test = (collect_records(network, part) for part in (splits.val, splits.test))
@@ -105,8 +105,8 @@ for name, hatch, color in (("both right", "", "#0072B2"), ("only coarse right", 
             color=color, alpha=0.6, label=name)
 ax.set(xlabel="fine less coarse entropy at exit 1 (nats)", ylabel="density", yscale="log")
 ax.legend()
-ax.set_label("Entropy gap at exit 1: 'both right' piles up at zero, 'only coarse right' spreads "
-             "from zero to above one; the two overlap.")
+words = "Entropy gap at exit 1: 'both right' piles up at 0, 'only coarse right' spreads from 0"
+plots.set_description(ax, f"{words} to above 1; the two overlap.")
 plots.to_html(ax)
 
 # %% [markdown]
@@ -139,11 +139,13 @@ assert targets.tolist() == [1, 0, 0, 1, 1]
 # %% [markdown]
 # Row one and row four are ties, and $w_f$ just above 1 gives ties to *fine*. Row three is a tie as
 # well, nobody is right, but $1.02 \times 0$ is not above 0: hopeless images are sent to *coarse*.
-# One fine head that fails where its coarse head succeeds (row two) is enough for *coarse*.
+# One fine head that fails where its coarse head succeeds (row two) is enough for *coarse*, unless
+# another exit errs the other way round.
 #
 # ### Exercise 1 · The target, and how far $w_f$ can go
 #
-# Write the rule for one image, from two counts. The check tries it with two values of $w_f$.
+# Write the rule for one image, from two counts. Return 1 for fine and 0 for coarse. The check tries
+# it with two values of $w_f$.
 
 
 # %% tags=["exercise"]
@@ -164,7 +166,8 @@ check_function(
 # `int(True)` is 1. The comparison is strict: equality is not fine.
 #
 # </details>
-#
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -189,8 +192,9 @@ for weight, rule in rules.items():
 assert rules[1.0] != rules[1.02] == rules[1.4] != rules[1.51]
 
 # %% [markdown]
-# Nothing at all. Between 1 and 1.5 it is a tie-break written as a weight; only beyond 1.5 would two
-# right fine answers outweigh three coarse ones. Worth knowing before you spend a week tuning it.
+# Nothing at all. Above 1 and up to 1.5 it is a tie-break written as a weight; only beyond 1.5 would
+# two right fine answers outweigh three coarse ones. Worth knowing before you spend a week tuning
+# it.
 #
 # ## The gate
 #
@@ -218,8 +222,8 @@ specificities = [published_row("ag-hbn", e).specificity for e in range(3)]
 assert max(specificities) - min(specificities) < 0.002
 
 # %% [markdown]
-# Three specificities that agree to a thousandth: one gate, asked three times. (They are not quite
-# equal because the study's test images were cropped and flipped anew at every run.)
+# Three specificities that agree to within two thousandths: one gate, asked three times. (They are
+# not quite equal because the study's test images were cropped and flipped anew at every run.)
 #
 # ## The loss, term by term
 #
@@ -228,9 +232,9 @@ assert max(specificities) - min(specificities) < 0.002
 # $$L = \alpha \, \mathrm{CE}(y, \hat y) + H_\mathrm{gran}, \qquad
 # H_\mathrm{gran} = w_f \, \overline{H_\mathrm{fine}} + \overline{H_\mathrm{coarse}},$$
 #
-# with $\alpha = 5$. The first term asks the gate to hit its targets. The second, the *granular
-# entropy*, is the mean uncertainty of the fine and the coarse heads. Let us compute each by hand on
-# one batch.
+# with $\alpha = 5$; a bar is a mean over images and exits. The first term asks the gate to hit its
+# targets. The second, the *granular entropy*, is the mean uncertainty of the fine and the coarse
+# heads. Let us compute each by hand on one batch.
 
 # %%
 images, labels = next(splits.val.batches(256))
@@ -299,7 +303,7 @@ print("H_gran does have a gradient - for the heads, which post-training freezes.
 # ### Exercise 2 · And what does alpha do?
 #
 # So $L$ teaches the gate with $\alpha$ times the gradient of the cross-entropy, and nothing else.
-# The optimizer is Adam (no weight decay). Its step is the running mean of the gradient over the
+# The optimiser is Adam (no weight decay). Its step is the running mean of the gradient over the
 # root of the running mean of its square. If every gradient is 100 times as large, by which factor
 # does each step grow? Set `factor`, then see whether an experiment agrees.
 
@@ -316,7 +320,8 @@ check(factor, 1.0, hint="multiply every gradient in the fraction by 100 and canc
 # as large, and its root?
 #
 # </details>
-#
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -400,8 +405,9 @@ print("Both gates answer finely more often than their own targets do.")
 # ### Exercise 3 · The oracle
 #
 # An oracle sees the labels. Among the choices with the highest possible accuracy it takes the one
-# with the highest specificity: fine where the fine answer is right, coarse elsewhere, except that
-# where neither is right it may as well answer finely. Return its accuracy and specificity.
+# with the highest specificity: coarsely only where the coarse answer alone is right, finely
+# everywhere else. The arguments are tensors of True and False, an entry an image. Return its
+# accuracy and specificity.
 
 
 # %% tags=["exercise"]
@@ -422,7 +428,8 @@ check_function(oracle, [(example, (0.6, 0.8)), ((example[0], example[0]), (0.4, 
 # coarsely only where `coarse_right & ~fine_right`. Shares are means; `.double().mean()`.
 #
 # </details>
-#
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -462,8 +469,8 @@ chosen = torch.where(says_fine, fine_right, coarse_right).double().mean()
 ax.plot(says_fine.double().mean(), chosen, "k*", markersize=13, label="gate as it is")
 ax.set(xlabel="specificity (share of fine answers)", ylabel="accuracy at exit 1", xlim=(0, 1.02))
 ax.legend(loc="lower left")
-ax.set_label("Accuracy against specificity at exit 1: the oracle stays high, the tolerance rule "
-             "lies below it, the gate below the tolerance; a star marks the gate as it is.")
+words = "Accuracy against specificity at exit 1: the oracle stays high, the tolerance rule below it"
+plots.set_description(ax, f"{words}, the gate mostly below that; a star marks the gate as it is.")
 plots.to_html(ax)
 
 # %%
@@ -472,12 +479,12 @@ assert at["oracle"] > at["tolerance"] > at["gate"]
 print("At a specificity of 0.8: oracle above tolerance, tolerance above gate.")
 
 # %% [markdown]
-# The learned gate loses to a difference of two entropies. Three reasons, all visible above: it
-# reads the features of branch 1 but not the heads' uncertainty, which it would have to learn anew;
-# its targets mix in the other exits; and it cuts where the classes balance, not where you want to
-# be. What speaks for it: no tolerance to tune.
+# Over most of the range the learned gate loses to a difference of two entropies. Two likely
+# reasons: it reads the features of branch 1 but not the heads' entropies, which one linear layer
+# cannot compute; and its targets mix in the other exits. What speaks for it: no tolerance to tune.
 #
-# Cutting where you want to be is easy, and it needs no training. Shift the gate's logits.
+# Where it cuts is another matter: where its classes balance, not where you want to be. That is easy
+# to change, and needs no training. Shift the gate's logits.
 #
 # ### Exercise 4 · Give the gate a cut
 #
@@ -501,7 +508,8 @@ check(shift, expected, tolerance=0.01, hint="fine wins where margin > shift; for
 # the upper 80 % of the margins, so 20 % must lie below: `torch.Tensor.quantile`.
 #
 # </details>
-#
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -542,18 +550,19 @@ print("Same specificity, same heads: the tolerance rule is right more often. The
 # ## What you learned
 #
 # - What choosing a level can win are the images whose coarse answer alone is right: a few per cent.
-# - The gate's targets count right answers over all exits; $w_f$ from 1 to 1.5 is a tie-break.
+# - The gate's targets count right answers over all exits; $w_f$ above 1 and up to 1.5 is a
+#   tie-break.
 # - $H_\mathrm{gran}$ has no gradient for the gate: its logits are not in the formula. And Adam
 #   cancels $\alpha$. Only the cross-entropy teaches.
 # - Lopsided targets make a gate that is nearly always fine. Shift its cut on validation images.
-# - At equal specificity the difference of two entropies beat the learned gate here.
+# - At equal specificity, 0.8, the difference of two entropies beat the learned gate here.
 #
 # ## References
 #
-# - B. Sanati and others, *Exploiting Class-Granular Classifications to Improve Inference Efficiency
-#   with Dynamic DNNs*: AG-HBN, equations 8 to 12.
-# - D. P. Kingma and J. Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015: section 2.1
-#   names the invariance to the scale of the gradients.
+# - Sanati, Xun, Hu, Zhao, Hare and Merrett, *Exploiting class-granular classifications to improve
+#   inference efficiency with dynamic DNNs* (AG-HBN, equations 8 to 12).
+# - Kingma and Ba, *Adam: a method for stochastic optimization*, ICLR 2015 (section 2.1 names the
+#   invariance to the scale of the gradients).
 # - `hbnlab.losses`, `hbnlab.training.post_train`, `hbnlab.policies.SemanticGate`.
 #
 # **Next:** [09 · Inspect exits](09_inspect_exits.ipynb), where you look at single images.

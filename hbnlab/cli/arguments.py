@@ -11,6 +11,16 @@ from hbnlab.cli import commands as run
 MODES = {"training": "train", "testing": "test"}
 
 
+def understood(words: Sequence[str]) -> argparse.Namespace:
+    """What the words ask for; those after ``--`` are for JupyterLab, as they are."""
+    end = words.index("--") if "--" in words else len(words)
+    chosen = parser().parse_args(study_spelling(words[:end]))
+    chosen.handed_on = list(words[end + 1 :])
+    if chosen.handed_on and chosen.command != "lab":
+        parser().error(f"only lab takes words after --, got {' '.join(chosen.handed_on)}")
+    return chosen
+
+
 def study_spelling(words: Sequence[str]) -> list[str]:
     """Translate the study's command line: ``--num_epochs 2 --mode training`` and the like."""
     known, mode = [], None
@@ -27,7 +37,7 @@ def study_spelling(words: Sequence[str]) -> list[str]:
     if mode is None:
         return known
     if mode not in MODES:
-        raise SystemExit(f"hbnlab: --mode must be one of {sorted(MODES)}, got {mode!r}")
+        parser().error(f"--mode must be one of {sorted(MODES)}, got {mode!r}")
     return known if known[:1] == [MODES[mode]] else [MODES[mode], *known]
 
 
@@ -101,7 +111,7 @@ def _add_test(commands: Any) -> None:
         "test",
         help="look at every exit of a trained network on the test images",
         description="Test the run in --out, or any other weights with --weights; the table goes to "
-        "the screen and to test.json in --out.",
+        "the screen and to test.json in --out. Options of the data stand over those of the run.",
     )
     test.set_defaults(run=run.test)
     test.add_argument("--out", type=Path, required=True, help="folder of a run, or to write into")
@@ -167,6 +177,7 @@ def _add_lab(commands: Any) -> None:
         help="open the lessons in JupyterLab",
         description="Copy the lessons into DIR, where they are not there yet, and open JupyterLab "
         "on it. What you have changed is kept; delete a notebook to get it anew.",
+        epilog="What stands after -- is for JupyterLab: hbnlab lab DIR -- --no-browser --port=9000",
     )
     lab.set_defaults(run=run.lab)
     lab.add_argument(

@@ -1,10 +1,13 @@
 """What each command of ``hbnlab`` does with its arguments."""
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hbnlab import models, report, runs
@@ -54,7 +57,9 @@ def train(chosen: argparse.Namespace) -> int:
     choice = data_choice(chosen, chosen.dataset)
     out = chosen.out or Path("runs") / f"{chosen.model}-{choice.name}"
     config = train_config(chosen, choice.name)
-    width = chosen.width or (QUICK_WIDTH if chosen.preset == "quick" else 1.0)
+    width = QUICK_WIDTH if chosen.preset == "quick" else 1.0
+    if chosen.width is not None:
+        width = chosen.width
     splits = choice.load()
     network = models.create(chosen.model, splits.hierarchy, width=width, seed=config.seed)
     history = runs.train_run(out, network, choice, splits, config, resume=chosen.resume)
@@ -66,9 +71,8 @@ def train(chosen: argparse.Namespace) -> int:
 def test(chosen: argparse.Namespace) -> int:
     """Test a run, or any other weights."""
     if chosen.weights is None:
-        network, choice, _ = runs.load_run(chosen.out)
-        if chosen.dataset is not None:
-            choice = data_choice(chosen, chosen.dataset)
+        network, of_run, _ = runs.load_run(chosen.out)
+        choice = data_choice(chosen, chosen.dataset or of_run.name, of_run)
     else:
         network = models.create(chosen.model, weights=chosen.weights)
         bundled = chosen.weights if chosen.weights in models.bundled_names() else None
@@ -131,23 +135,53 @@ def bench(chosen: argparse.Namespace) -> int:
 def lab(chosen: argparse.Namespace) -> int:
     """Open JupyterLab on the lessons and wait until it ends."""
     if importlib.util.find_spec("jupyterlab") is None:
-        raise ValueError('JupyterLab is missing; get it with: pip install "hbnlab[notebooks]"')
+        raise ValueError('JupyterLab is missing; in a clone: pip install -e ".[notebooks]"')
     series = lessons.series_folder()
     folder = chosen.folder or (series if lessons.is_repository(series) else LESSONS)
     if folder.resolve() != series.resolve():
         handed_out = lessons.hand_out(folder)
         print(f"lessons copied to {folder}: {len(handed_out.copied)}")
         if handed_out.changed:
-            print(f"kept as you have changed them: {', '.join(handed_out.changed)}")
+            print(
+                "kept, though they differ from the lessons of this version: "
+                f"{', '.join(handed_out.changed)}; delete one to get it anew"
+            )
     # In a container one is often root, where Jupyter asks to be told so.
     as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: -1)() == 0 else []
-    return subprocess.call([sys.executable, "-m", "jupyterlab", str(folder), *as_root])
+    server = [sys.executable, "-m", "jupyterlab", str(folder), *as_root, *chosen.handed_on]
+    return call_patiently(server)
 
 
-def data_choice(chosen: argparse.Namespace, name: str) -> runs.DataChoice:
-    """The data that the arguments ask for."""
-    options = {"three_levels": True} if chosen.three_levels else {}
-    return runs.DataChoice(name=name, root=chosen.root, download=chosen.download, options=options)
+def call_patiently(command: Sequence[str]) -> int:
+    """Run a command until it ends by itself, and return its exit code.
+
+    The terminal interrupts it together with us, and it may want to ask and to tidy up;
+    ``subprocess.call`` would kill it a quarter of a second later.
+    """
+    process = subprocess.Popen(command)
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            return process.wait()
+
+
+def data_choice(
+    chosen: argparse.Namespace, name: str, before: runs.DataChoice | None = None
+) -> runs.DataChoice:
+    """The data that the arguments ask for, and what they leave open as it was before.
+
+    Args:
+        chosen: the arguments.
+        name: of the data set.
+        before: the choice of a run; forgotten where it is of another data set.
+    """
+    choice = before if before and before.name == name else runs.DataChoice(name=name)
+    given = {"three_levels": True} if chosen.three_levels else {}
+    return replace(
+        choice,
+        root=choice.root if chosen.root is None else chosen.root,
+        download=choice.download or chosen.download,
+        options={**choice.options, **given},
+    )
 
 
 def train_config(chosen: argparse.Namespace, dataset: str) -> TrainConfig:

@@ -86,7 +86,7 @@ def last_epoch(history: History, hierarchy: Hierarchy) -> str:
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of equal width: the first two to the left, numbers to the right."""
+    """Columns of equal width: to the right where the last row has a number, else to the left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

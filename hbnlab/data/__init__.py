@@ -1,7 +1,10 @@
 """Data sets: labelled images in three parts, with the tree of their classes."""
 
 import importlib
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hbnlab.data.split import Split, Splits, TensorSplit
@@ -20,22 +23,36 @@ def load(
         name: ``"glyphs"`` (rendered here), ``"fashion_mnist"``, ``"cifar100"``, or ``"folder"``
             (your own images in nested folders).
         root: folder of the files; None = where the data set looks for itself.
-        download: fetch files that are missing, where there is a place to fetch them from.
+        download: fetch files that are missing; without effect where there is no place to fetch
+            them from, as for ``"glyphs"`` and ``"folder"``.
         options: what the ``load`` function of ``hbnlab.data.<name>`` takes beyond these.
 
     Raises:
         FileNotFoundError: when files are missing: which, and how to get them.
-        ValueError: for a name that is not there, listing those that are; for a damaged file.
+        ValueError: for a name that is not there, listing those that are; for an option that the
+            data set does not take, listing those that do; for a damaged file.
     """
     if name not in NAMES:
         raise ValueError(f"data set must be one of {list(NAMES)}, got {name!r}")
-    if name == "glyphs" and root is not None:
-        raise ValueError(f"glyphs are rendered and have no files, got root={str(root)!r}")
-    if name == "folder" and root is None:
-        raise ValueError("folder needs the root of your images, got root=None")
+    takes = _parameters(name)
     if root is not None:
         options["root"] = root
-    if name in ("fashion_mnist", "cifar100"):
+    elif "root" in takes and takes["root"].default is inspect.Parameter.empty:
+        raise ValueError(f"{name} needs the root of its files, got root=None")
+    if "download" in takes:
         options["download"] = download
-    # Each data set brings libraries of its own; only the one asked for is imported.
-    return importlib.import_module(f"hbnlab.data.{name}").load(**options)
+    for option in options.keys() - takes.keys():
+        others = [other for other in NAMES if option in _parameters(other)]
+        raise ValueError(
+            f"{option} is for {others or 'no data set'}, not for {name}, got {options[option]!r}"
+        )
+    return _module(name).load(**options)
+
+
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_module(name).load).parameters
+
+
+def _module(name: str) -> ModuleType:
+    # Each data set brings libraries of its own; only those asked for are imported.
+    return importlib.import_module(f"hbnlab.data.{name}")

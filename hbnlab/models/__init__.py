@@ -1,6 +1,6 @@
 """Networks by name: ``create`` builds or loads one, ``load_original`` reads the study's files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -23,7 +23,10 @@ __all__ = [
     "save_weights",
 ]
 
-NAMES = alexnet.NAMES
+BUILDERS: dict[str, Callable[..., EarlyExitNetwork]] = {
+    **dict.fromkeys(alexnet.NAMES, alexnet.build),
+}
+NAMES = tuple(BUILDERS)
 
 
 def create(
@@ -62,7 +65,7 @@ def create(
         raise ValueError(f"{name} needs a hierarchy or weights that bring one, got neither")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = alexnet.build(
+        network = BUILDERS[name](
             name,
             hierarchy,
             width=1.0 if width is None else width,

@@ -172,15 +172,15 @@ class EarlyExitNetwork(nn.Module):
         Raises:
             ValueError: for images of another shape or classes of another tree.
         """
-        if tuple(image_shape) != self.image_shape:
-            raise ValueError(
-                f"{self.name} takes images of {self.image_shape}, {name} has {tuple(image_shape)}"
-            )
         if hierarchy is not None and hierarchy != self.hierarchy:
             raise ValueError(
                 f"{self.name} was built for classes {self.hierarchy.num_classes} "
                 f"({self.hierarchy.fingerprint}), {name} has {hierarchy.num_classes} "
                 f"({hierarchy.fingerprint})"
+            )
+        if tuple(image_shape) != self.image_shape:
+            raise ValueError(
+                f"{self.name} takes images of {self.image_shape}, {name} has {tuple(image_shape)}"
             )
 
     def set_dropout(self, probability: Number) -> None:

@@ -71,26 +71,34 @@ def to_html(axes: Axes | np.ndarray | Figure, *, dpi: int = 110) -> HtmlFigure:
     """Turn a figure into a picture that carries its description, and close it.
 
     It is closed so that Jupyter does not show it a second time, without the words. Leave it as the
-    last line of a cell: ``plots.to_html(plots.reliability(records))``.
+    last line of a cell: ``plots.to_html(plots.reliability_diagrams(records))``.
 
     Args:
         axes: what a figure function returned, or the figure.
         dpi: pixels an inch.
+
+    Raises:
+        ValueError: for a figure without words, as ``describe``; it is closed all the same.
     """
-    words = describe(axes)
-    figure = figure_of(axes)
-    picture = io.BytesIO()
-    # Without the metadata equal figures are equal bytes, whatever matplotlib drew them.
-    figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
-    plt.close(figure)
+    figure, picture = figure_of(axes), io.BytesIO()
+    try:
+        words = describe(axes)
+        # Without the metadata equal figures are equal bytes, whatever matplotlib drew them.
+        figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
+    finally:
+        plt.close(figure)
     return HtmlFigure(picture.getvalue(), words, round(figure.get_figwidth() * 100))
 
 
 def figure_of(axes: Axes | np.ndarray | Figure) -> Figure:
-    """The figure that holds these Axes."""
+    """The figure that holds these Axes.
+
+    Raises:
+        ValueError: for Axes that are in none, or no Axes at all.
+    """
     if isinstance(axes, Figure):
         return axes
-    figure = next(iter(_all_axes(axes))).get_figure(root=True)
+    figure = next((ax.get_figure(root=True) for ax in _all_axes(axes)), None)
     if not isinstance(figure, Figure):
         raise ValueError(f"Axes in a figure are expected, got {axes!r} in {figure!r}")
     return figure

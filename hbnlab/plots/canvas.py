@@ -18,6 +18,9 @@ FLOPS_LABEL = "FLOPs an image (millions)"
 HANDLE_LENGTH = 3.5
 """Length of a line in a legend, in sizes of its letters: the longest dashes are seen whole."""
 
+AS_IT_IS: dict[str, Any] = {"parse_math": False}
+"""For texts with names of classes: two dollar signs in a name do not make a formula of it."""
+
 AxesGrid = np.ndarray | Sequence[Axes]
 """Several Axes: an array as ``plt.subplots`` returns it, or a list."""
 
@@ -50,6 +53,9 @@ def many_axes(
         sharex: as in ``plt.subplots``, for a new figure.
         sharey: likewise.
         ratios: heights of the rows of a new figure.
+
+    Raises:
+        ValueError: for Axes of another number.
     """
     rows, columns = shape
     if axes is None:

@@ -41,11 +41,16 @@ def exits_and_rules(
         records: of one network.
         policies: decide about the same records.
         ax: where to draw.
+
+    Raises:
+        ValueError: when a policy asks for a head that is not there.
     """
     rows, results = cell_table(records), sweep(policies, records)
     ax = one_axes(ax, (7.5, 4.6))
     for level, name in enumerate(records.hierarchy.level_names):
         here = [row for row in rows if row["level"] == name]
+        if not here:
+            continue
         style = level_style(level, records.hierarchy.num_levels)
         x, y = [row["flops"] / 1e6 for row in here], [row["accuracy"] for row in here]
         ax.plot(x, y, **style.line, markersize=7, label=f"all images {name}")
@@ -78,6 +83,9 @@ def accuracy_against_flops(
         study: published results of the networks of the same names, in grey. The axis of FLOPs is
             then logarithmic, for those networks are of full width.
         ax: where to draw.
+
+    Raises:
+        ValueError: without networks, and for one that the study does not know.
 
     Source:
         The notebooks beside the code of Sanati et al.

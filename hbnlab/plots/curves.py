@@ -48,6 +48,9 @@ def training_curves(
         hierarchy: names the levels.
         split: scores on validation images, or on the training images as they went by.
         axes: four Axes.
+
+    Raises:
+        ValueError: for a history without epochs of training, or without scores on that split.
     """
     trained = history.of_phase("train")
     if not trained.epochs:
@@ -76,6 +79,9 @@ def post_training_curve(history: History, *, ax: Axes | None = None) -> Axes:
     """Accuracy times specificity against the epoch of post-training, a curve for each exit.
 
     The product is high only where the gate asks for fine answers and these are right.
+
+    Raises:
+        ValueError: for a history without epochs of post-training.
     """
     tuned = history.of_phase("post-train")
     if not tuned.epochs:

@@ -27,6 +27,9 @@ def network_diagram(decisions: Decisions, records: ExitRecords, *, ax: Axes | No
 
     Bands are as wide as the share of the images that goes that way. A disc at each head has the
     area of the share answered there; the ring around it is the area of all images.
+
+    Raises:
+        ValueError: when the decisions are not of these records.
     """
     result = evaluate(decisions, records)
     step = max(2.6, _HEAD_STEP * records.hierarchy.num_levels + 0.35)

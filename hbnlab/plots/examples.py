@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
+    AS_IT_IS,
     AxesGrid,
     array,
     as_percent,
@@ -37,6 +38,9 @@ def example(
         index: of the image in the records.
         top: classes a panel: those to which any exit gives most, and the truth is marked.
         axes: one more than there are levels.
+
+    Raises:
+        ValueError: for an image of another form, an index outside the records, or ``top`` below 1.
     """
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(
@@ -50,7 +54,7 @@ def example(
     grid = many_axes(axes, (1, levels + 1), (9.5 / (levels + 1), 3.2))[0]
     names = records.hierarchy.class_names
     grid[0].imshow(array(image.permute(1, 2, 0)), interpolation="nearest")
-    grid[0].set_title(spoken(names[-1][int(records.labels[index, -1])]), fontsize=10)
+    grid[0].set_title(spoken(names[-1][int(records.labels[index, -1])]), fontsize=10, **AS_IT_IS)
     grid[0].axis("off")
     for level in range(levels):
         _bars(grid[level + 1], records, index, level, top)
@@ -97,5 +101,5 @@ def _bars(ax: Axes, records: ExitRecords, index: int, level: int, top: int) -> N
     marked = [
         f"{name} (true)" if cls == truth else name for cls, name in zip(chosen, names, strict=True)
     ]
-    ax.set_yticks(range(len(chosen)), marked, fontsize=8)
+    ax.set_yticks(range(len(chosen)), marked, fontsize=8, **AS_IT_IS)
     ax.invert_yaxis()

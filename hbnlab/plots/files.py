@@ -33,11 +33,15 @@ def to_files(axes: Axes | np.ndarray | Figure, *, dpi: int = 100) -> FigureFiles
     Args:
         axes: what a figure function returned, or the figure.
         dpi: pixels an inch, of the PNG and of the pictures within the SVG.
+
+    Raises:
+        ValueError: for a figure without words, as ``describe``; it is closed all the same.
     """
-    words, figure = describe(axes), figure_of(axes)
+    figure = figure_of(axes)
     # Text as outlines would make up most of a file; the salt and the missing date keep equal
     # figures equal. The settings hold within this function only.
     try:
+        words = describe(axes)
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hbnlab"}):
             svg = _content(figure, "svg", dpi, {"Date": None, "Creator": None})
         png = _content(figure, "png", dpi, {"Software": None})

@@ -38,6 +38,9 @@ def frontier(
     Args:
         results: evaluations by the name of their rule, such as ``metrics.sweep`` gives them.
         axes: two Axes.
+
+    Raises:
+        ValueError: without a single evaluation.
     """
     everything = [result for row in results.values() for result in row]
     if not everything:

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from hbnlab.metrics import Confusion, Reliability, confusion, failure_auroc, reliability
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
+    AS_IT_IS,
     AxesGrid,
     array,
     as_percent,
@@ -48,6 +49,9 @@ def confusion_matrix(
         level: of the head.
         coarse_level: whose classes are boxed.
         ax: where to draw.
+
+    Raises:
+        ValueError: for an exit that is not there, or one without a head at that level.
 
     Source:
         The notebooks beside the code of Sanati et al.
@@ -91,6 +95,9 @@ def reliability_diagrams(
         records: of one network.
         bins: of confidence, of equal width.
         axes: a row a level with a column for each exit.
+
+    Raises:
+        ValueError: for ``bins`` below 1.
     """
     levels, exits = records.hierarchy.num_levels, records.num_exits
     found = {
@@ -140,8 +147,8 @@ def _name_classes(ax: Axes, matrix: Confusion) -> None:
         places = (ends - np.array(matrix.block_sizes) / 2 - 0.5).tolist()
         names = matrix.block_names
     texts = [spoken(name) for name in names]
-    ax.set_xticks(places, texts, rotation=90, fontsize=7)
-    ax.set_yticks(places, texts, fontsize=7)
+    ax.set_xticks(places, texts, rotation=90, fontsize=7, **AS_IT_IS)
+    ax.set_yticks(places, texts, fontsize=7, **AS_IT_IS)
     ax.tick_params(length=0)
 
 

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Int, UInt8
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.plots.alt import set_description
-from hbnlab.plots.canvas import array, listed, one_axes, percent, plural, spoken
+from hbnlab.plots.canvas import AS_IT_IS, array, listed, one_axes, percent, plural, spoken
 from hbnlab.plots.palette import BLUE, VERMILLION
 from hbnlab.records import Decisions
 
@@ -32,6 +33,7 @@ class _Layout:
 
 _BY_CLASS = _Layout(inches=0.62, cells=15.5, row=1.68)
 _BY_EXIT = _Layout(inches=0.95, cells=0.0, row=1.55)
+_CAPTION: dict[str, Any] = {"ha": "center", "va": "top"} | AS_IT_IS
 _TITLE_CHARACTER = 0.115  # cells that a character of a title takes, of the sheet by class
 
 
@@ -49,6 +51,9 @@ def class_sheet(
         labels: at every level, coarsest first.
         hierarchy: the tree that they belong to.
         ax: where to draw.
+
+    Raises:
+        ValueError: for images of another form, or labels of other images or another tree.
     """
     _check(images, len(labels), labels, hierarchy)
     blocks = list(_blocks(hierarchy))
@@ -58,7 +63,7 @@ def class_sheet(
     shown = 0
     for title, cells in blocks:
         _, left, top = cells[0]
-        ax.text(left, top - 0.08, title, fontsize=8, weight="bold")
+        ax.text(left, top - 0.08, title, fontsize=8, weight="bold", **AS_IT_IS)
         for leaf, x, y in cells:
             found = (labels[:, -1] == leaf).nonzero()
             if len(found):
@@ -68,7 +73,7 @@ def class_sheet(
                 middle = (x + _PICTURE / 2, y + _PICTURE / 2)
                 ax.text(*middle, "no image", fontsize=5.8, ha="center", va="center")
             name = textwrap.fill(spoken(hierarchy.class_names[-1][leaf]), 11)
-            ax.text(x + _PICTURE / 2, y + 0.93, name, fontsize=5.8, ha="center", va="top")
+            ax.text(x + _PICTURE / 2, y + 0.93, name, fontsize=5.8, **_CAPTION)
     classes = hierarchy.num_classes[-1]
     words = f"One image of each of {shown} of the {classes} {hierarchy.level_names[-1]} classes"
     if hierarchy.num_levels > 1:
@@ -98,6 +103,10 @@ def leaving_sheet(
         hierarchy: the tree of answers and labels.
         columns: images an exit.
         ax: where to draw.
+
+    Raises:
+        ValueError: for images of another form, labels or decisions of other images or another
+            tree, or ``columns`` below 1.
     """
     _check(images, len(decisions), labels, hierarchy)
     if columns < 1:
@@ -116,7 +125,7 @@ def leaving_sheet(
             _picture(ax, images[index], place + 1.2, top)
             text, color = _verdict(decisions, labels, hierarchy, index)
             middle = place + 1.2 + _PICTURE / 2
-            ax.text(middle, top + 0.92, text, fontsize=6.5, ha="center", va="top", color=color)
+            ax.text(middle, top + 0.92, text, fontsize=6.5, color=color, **_CAPTION)
         shown = there[:columns]
         right = int(_right(decisions, labels, shown).sum())
         said.append(f"exit {exit_index + 1} ({share}) shows {len(shown)}, {right} of them right")

@@ -50,6 +50,9 @@ def accuracy_against_specificity(
         study: published results of the networks of the same names, in grey.
         axes: one for each exit.
 
+    Raises:
+        ValueError: without networks, and for one that the study does not know.
+
     Source:
         Figure 4 of Sanati et al.
     """

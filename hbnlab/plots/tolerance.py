@@ -52,6 +52,10 @@ def accuracy_against_tolerance(
         study: published results; those of Gran-HBN are drawn too.
         axes: two rows with a column for each exit.
 
+    Raises:
+        ValueError: without tolerances, for an exit that lacks one of the heads, and for a study
+            that has nothing of Gran-HBN.
+
     Source:
         Figure 3 of Sanati et al.; the shading is ours.
     """
@@ -105,6 +109,10 @@ def operating_regions(
         coarse_level: level of the coarse answers.
         study: published results; its regions, of batches of 512, are drawn beside ours.
         ax: where to draw.
+
+    Raises:
+        ValueError: without batch sizes, for one below 1, and for an exit that lacks one of the
+            heads.
     """
     sizes = _default_sizes(len(records)) if batch_sizes is None else list(batch_sizes)
     if not sizes:

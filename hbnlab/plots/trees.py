@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.plots.alt import set_description
-from hbnlab.plots.canvas import one_axes, spoken
+from hbnlab.plots.canvas import AS_IT_IS, one_axes, spoken
 from hbnlab.plots.palette import GREY, level_style
 
 # The drawing is laid out in characters across and classes down, so that names never overlap.
@@ -123,6 +123,7 @@ def _draw_nodes(ax: Axes, nodes: list[_Node], num_levels: int) -> None:
             va="center",
             fontsize=_FONT,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+            **AS_IT_IS,
         )
 
 

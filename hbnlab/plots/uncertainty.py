@@ -50,6 +50,9 @@ def entropies(
         coarse_level: level of the coarse head.
         axes: two rows with a column for each exit.
 
+    Raises:
+        ValueError: for an exit that lacks one of the heads.
+
     Source:
         Figure 5 of Sanati et al., there of batch means against tau, which does not enter an
         entropy at all.
@@ -97,6 +100,9 @@ def entropy_densities(
         normalised: divide each entropy by ln(classes), for the two have different ceilings.
         coarse_level: level of the coarse head.
         axes: one for each exit.
+
+    Raises:
+        ValueError: for an exit that lacks one of the heads.
     """
     pairs = _pairs(records, batch_size, normalised, coarse_level)
     exits = len(pairs)

@@ -9,6 +9,7 @@ from hbnlab.policies.forced_exit import ForcedExit
 from hbnlab.policies.patience import Patience
 from hbnlab.policies.semantic_gate import SemanticGate
 from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.policies.two_levels import TwoLevelPolicy
 from hbnlab.policies.view import ExitView, batch_means
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Policy",
     "SemanticGate",
     "ThresholdPolicy",
+    "TwoLevelPolicy",
     "batch_means",
     "budget_policies",
     "fit_thresholds",

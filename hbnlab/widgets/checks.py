@@ -52,6 +52,11 @@ def images_problem(images: Images, records: ExitRecords) -> str:
             f" for records of {len(records):,}."
         )
     first = images[0]
+    if not isinstance(first, Tensor):
+        return (
+            "The images must be tensors of bytes of shape (3, height, width), such as split.images "
+            f"holds: got {type(first).__name__}."
+        )
     if first.dtype != torch.uint8 or first.ndim != 3 or first.shape[0] != 3:
         return (
             "The images must be bytes of shape (3, height, width), such as split.images holds: "
@@ -61,14 +66,11 @@ def images_problem(images: Images, records: ExitRecords) -> str:
 
 
 def _with_nan(records: ExitRecords) -> str:
-    """The first place with NaN among what the widgets look at, in words."""
+    """The first place with NaN among what policies look at, in words."""
     for exit_index, level in records.cells:
         if records.logits[level][:, exit_index].isnan().any():
             name = records.hierarchy.level_names[level]
             return f"the logits of exit {exit_index + 1}, level {name!r}"
     if records.gate_logits is not None and records.gate_logits.isnan().any():
         return "the logits of the gate"
-    for name, column in records.attributes.items():
-        if column.is_floating_point() and column.isnan().any():
-            return f"the attribute {name!r}"
     return ""

@@ -159,6 +159,16 @@ def button(name: str, on_click: Callable[[], object], *, tooltip: str = "") -> w
     return made
 
 
+def close_tree(widget: w.Widget) -> None:
+    """Close a widget and all that belongs to it: ipywidgets holds what is not closed for ever."""
+    for child in getattr(widget, "children", ()):
+        close_tree(child)
+    for part in (getattr(widget, "layout", None), getattr(widget, "style", None)):
+        if isinstance(part, w.Widget):
+            part.close()
+    widget.close()
+
+
 def row(*parts: w.Widget) -> w.Box:
     """Controls beside each other, in as many lines as they need."""
     return w.Box(

@@ -9,17 +9,18 @@ import ipywidgets as w
 
 from hbnlab.metrics import Evaluation, sweep
 from hbnlab.plots.canvas import mega, percent, source
-from hbnlab.policies import Policy
-from hbnlab.policies.thresholds import Number, ThresholdPolicy
+from hbnlab.policies import Policy, ThresholdPolicy, TwoLevelPolicy
 from hbnlab.records import ExitRecords
+from hbnlab.types import Number
 from hbnlab.widgets.checks import records_problem
 from hbnlab.widgets.controls import CopyLine, button, choice, number, row, whole_number
-from hbnlab.widgets.panel import message
+from hbnlab.widgets.panel import StatusLine
 from hbnlab.widgets.planes import Planes
 from hbnlab.widgets.policy_panel import PolicyPanel, PolicySliders
 from hbnlab.widgets.rulebook import Cloud, Rulebook, Setting
 from hbnlab.widgets.rules import python_line
 from hbnlab.widgets.tables import explorer_page
+from hbnlab.widgets.wishes import Wish
 
 _BY = ("image", "batch")
 _BATCH_SIZE = 64
@@ -57,26 +58,26 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
     Attributes:
         problem: why nothing can be shown, in words, or empty. With a problem everything below
             raises a ValueError that says it.
-        message: what came of the last search for a best policy; empty once the policy has moved.
+        message: what came of the last search for a best policy, or why the last change on the page
+            was refused; empty once the policy has moved.
     """
 
     def __init__(self, records: ExitRecords, policy: Policy | None = None) -> None:
         super().__init__(records_problem(records))
         if self.problem:
             return
-        self.message = ""
-        self._records, self._rulebook = records, Rulebook(records)
+        self._records, self._rulebook, self._coarse_level = records, Rulebook(records), 0
         try:
-            self._policy = self._start() if policy is None else self._rulebook.checked(policy)
+            self._work_out(self._start() if policy is None else policy)
         except ValueError as error:
             super().__init__(f"The policy does not fit: {error}.")
             return
         self._planes, self._laid = Planes(records), None
-        self._sliders = PolicySliders(records.hierarchy, self._take)
-        self._message, self._shown_page = w.HTML(), w.HTML()
+        self._sliders = PolicySliders(records.hierarchy, self._from_page(self._take))
+        self._message, self._shown_page = StatusLine(), w.HTML()
         menus, self._line = self._make_menus(), CopyLine("Python line")
         self._draw()
-        parts = [menus, self._sliders.widget, self._make_search(), self._message]
+        parts = [menus, self._sliders.widget, self._make_search(), self._message.widget]
         self.widget = w.VBox([*parts, self._shown_page, self._line.widget])
 
     # ------------------------------------------------------------------ the policy
@@ -89,7 +90,11 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
 
     @property
     def rule(self) -> str:
-        """Name of the rule. Setting another keeps the numbers where they mean the same."""
+        """Name of the rule. Setting another keeps the numbers where they mean the same.
+
+        Raises:
+            ValueError: when set to a name that is not one of ``rules``.
+        """
         self._check()
         return self._rulebook.kind_of(self._policy).name
 
@@ -97,11 +102,16 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
     def rule(self, name: str) -> None:
         if name not in self.rules:
             raise ValueError(f"rule must be one of {list(self.rules)}, got {name!r}")
-        self._take(self._rulebook.under(self._rulebook.kinds[name], self._policy))
+        kind = self._rulebook.kinds[name]
+        self._take(self._rulebook.under(kind, self._policy, self._coarse_level))
 
     @property
     def batch_size(self) -> int | None:
-        """Images that decide together by their mean scores; None = each for itself."""
+        """Images that decide together by their mean scores; None = each for itself.
+
+        Raises:
+            ValueError: when set to less than 1.
+        """
         self._check()
         return self._policy.batch_size
 
@@ -123,8 +133,7 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
     def cloud(self) -> Cloud:
         """The policies of the cloud that is drawn, and what each is worth."""
         self._check()
-        kind = self._rulebook.kind_of(self._policy)
-        return self._rulebook.cloud(kind, Setting.of(self._policy))
+        return self._cloud
 
     @property
     def python_line(self) -> str:
@@ -143,14 +152,17 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
 
         Returns:
             The policy; None where there is none, and ``message`` says what can be had.
+
+        Raises:
+            ValueError: when a share is outside [0, 1].
         """
+        self._check()
+        wish = Wish(accuracy=accuracy, specificity=specificity)
         self._wished_accuracy.value = round(100 * accuracy, 6)
-        wish = f"the cheapest with an accuracy of at least {percent(accuracy)}"
         return self._go_to_best(
-            lambda result: result.accuracy >= accuracy,
-            lambda result: (-result.mean_macs, result.information, result.accuracy),
             wish,
-            specificity,
+            f"the cheapest with an accuracy of at least {percent(accuracy)}",
+            lambda result: (-result.mean_macs, result.information, result.accuracy),
         )
 
     def best_for_budget(
@@ -164,14 +176,17 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
 
         Returns:
             The policy; None where there is none, and ``message`` says what can be had.
+
+        Raises:
+            ValueError: when the share is outside [0, 1], or the FLOPs are under 0.
         """
+        self._check()
+        wish = Wish(flops=flops, specificity=specificity)
         self._wished_budget.value = round(flops / 1e6, 6)
-        wish = f"the most accurate within {mega(flops)} million FLOPs an image"
         return self._go_to_best(
-            lambda result: result.mean_flops <= flops,
-            lambda result: (result.accuracy, result.information, -result.mean_macs),
             wish,
-            specificity,
+            f"the most accurate within {mega(flops)} million FLOPs an image",
+            lambda result: (result.accuracy, result.information, -result.mean_macs),
         )
 
     def _words(self) -> str:
@@ -191,51 +206,49 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
     def _start(self) -> ThresholdPolicy:
         """Where to start under the first rule."""
         kind = next(iter(self._rulebook.kinds.values()))
-        return self._rulebook.start(kind, Setting())
+        return self._rulebook.start(kind, self._rulebook.setting(kind, None, self._coarse_level))
 
     def _take(self, policy: Policy) -> None:
-        self._policy = self._rulebook.checked(policy)
-        self._say("")
+        self._work_out(policy)
         self._draw()
 
-    def _say(self, words: str, *, is_problem: bool = False) -> None:
-        self.message = words
-        self._message.value = message(words, is_problem=is_problem) if words else ""
+    def _work_out(self, policy: Policy) -> None:
+        """Make a policy the one shown once all that is shown about it is known."""
+        checked = self._rulebook.checked(policy)
+        evaluation, *along = sweep([checked, *self._rulebook.line(checked)], self._records)
+        kind = self._rulebook.kind_of(checked)
+        self._cloud = self._rulebook.cloud(kind, Setting.of(checked))
+        self._policy, self._evaluation, self._along = checked, evaluation, along
+        if isinstance(checked, TwoLevelPolicy):
+            self._coarse_level = checked.coarse_level
 
     def _go_to_best(
-        self,
-        is_enough: Callable[[Evaluation], bool],
-        worth: Callable[[Evaluation], tuple[Number, ...]],
-        wish: str,
-        specificity: Number,
+        self, wish: Wish, words: str, worth: Callable[[Evaluation], tuple[Number, ...]]
     ) -> ThresholdPolicy | None:
-        self._wished_specificity.value = round(100 * specificity, 6)
-        policies, results = self.cloud.policies, self.cloud.results
-        wish += f", answering at least {percent(specificity)} finely" if specificity else ""
-        found = [n for n, r in enumerate(results) if is_enough(r) and r.specificity >= specificity]
+        self._wished_specificity.value = round(100 * wish.specificity, 6)
+        policies, results = self._cloud.policies, self._cloud.results
+        if wish.specificity:
+            words += f", answering at least {percent(wish.specificity)} finely"
+        found = [number for number, result in enumerate(results) if wish.is_met(result)]
         if not found:
-            most = max(result.accuracy for result in results)
-            least = min(result.mean_flops for result in results)
-            self._say(
-                f"None of {len(results)} policies is {wish}. The highest accuracy is "
-                f"{percent(most)}, the lowest cost {mega(least)} million FLOPs an image.",
-                is_problem=True,
-            )
+            none = f"None of {len(results)} policies is {words}."
+            self._say(f"{none} {wish.alternative(results)}", is_problem=True)
             return None
         best = max(found, key=lambda n: worth(results[n]))
         self._take(policies[best])
         self._say(
-            f"Of {len(results)} policies this one is {wish}. It was chosen on "
+            f"Of {len(results)} policies this one is {words}. It was chosen on "
             f"{source(self._records)}: report it on other records."
         )
         return policies[best]
 
     def _make_menus(self) -> w.Widget:
         """The controls that every rule has."""
-        self._rule_menu = choice("rule", self.rules, partial(setattr, self, "rule"))
-        self._by_menu = choice("decide by", _BY, self._decide_by)
-        size = (1, len(self._records))
-        self._size = whole_number("batch size", size, partial(setattr, self, "batch_size"))
+        set_rule = self._from_page(partial(setattr, self, "rule"))
+        set_size = self._from_page(partial(setattr, self, "batch_size"))
+        self._rule_menu = choice("rule", self.rules, set_rule)
+        self._by_menu = choice("decide by", _BY, self._from_page(self._decide_by))
+        self._size = whole_number("batch size", (1, len(self._records)), set_size)
         self._size.show(_BATCH_SIZE)
         return row(self._rule_menu.widget, self._by_menu.widget, self._size.widget)
 
@@ -266,13 +279,12 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         )
 
     def _draw(self) -> None:
-        """Work the policy out, and put everything on the page where the state says it is."""
         policy = self._policy
-        self._evaluation, *along = sweep([policy, *self._rulebook.line(policy)], self._records)
-        if self._laid is not self.cloud:
-            self._planes.lay(self.cloud.results)
-            self._laid = self.cloud
-        self._picture = self._planes.at(self._evaluation, along)
+        self._say("")
+        if self._laid is not self._cloud:
+            self._planes.lay(self._cloud.results)
+            self._laid = self._cloud
+        self._picture = self._planes.at(self._evaluation, self._along)
         self._rule_menu.show(self.rule)
         self._by_menu.show(_BY[0] if policy.batch_size is None else _BY[1])
         if policy.batch_size is not None:

@@ -7,16 +7,15 @@ from functools import partial
 import ipywidgets as w
 
 from hbnlab.plots.canvas import plural
-from hbnlab.policies import FineTolerance, Policy, SemanticGate
+from hbnlab.policies import Policy, TwoLevelPolicy
 from hbnlab.records import Decisions, ExitRecords
 from hbnlab.widgets.checks import Images, images_problem, policy_problem, records_problem
 from hbnlab.widgets.controls import button, choice, row, whole_number
+from hbnlab.widgets.panel import StatusLine
 from hbnlab.widgets.picking import KINDS, Pick, class_choices, difficulty_choices
 from hbnlab.widgets.policy_panel import PolicyPanel, PolicySliders
 from hbnlab.widgets.shown import ImageDecision, Shown
-from hbnlab.widgets.views import inspector_page
-
-_TWO_LEVELS = (FineTolerance, SemanticGate)
+from hbnlab.widgets.views import inspector_page, outcome_line, reasons
 
 
 class ExitInspector(PolicyPanel[Policy]):
@@ -49,6 +48,7 @@ class ExitInspector(PolicyPanel[Policy]):
     Attributes:
         problem: why nothing can be shown, in words, or empty. With a problem everything below
             raises a ValueError that says it.
+        message: why the last change on the page was refused; empty where it was not.
     """
 
     def __init__(self, records: ExitRecords, images: Images, policy: Policy) -> None:
@@ -61,16 +61,22 @@ class ExitInspector(PolicyPanel[Policy]):
         self._decisions = policy.decide(records)
         self._matches = self._find()
         self._make_pickers()
-        self._sliders = PolicySliders(records.hierarchy, self._take)
-        self._found, self._shown_page = w.HTML(), w.HTML()
-        self.widget = w.VBox([self._pickers, self._found, self._sliders.widget, self._shown_page])
+        self._sliders = PolicySliders(records.hierarchy, self._from_page(self._take))
+        self._message, self._found = StatusLine(), w.HTML()
+        self._outcome, self._reasons = w.HTML(), w.HTML()
+        controls = [self._pickers, self._found, self._sliders.widget, self._message.widget]
+        self.widget = w.VBox([*controls, self._outcome, self._reasons])
         self._draw()
 
     # ------------------------------------------------------------------ the image
 
     @property
     def image_index(self) -> int:
-        """Number of the image shown, from 0. Set it to show another."""
+        """Number of the image shown, from 0. Set it to show another.
+
+        Raises:
+            ValueError: when set to an image that is not there.
+        """
         self._check()
         return self._index
 
@@ -89,6 +95,9 @@ class ExitInspector(PolicyPanel[Policy]):
         ``"any"``, ``"leaves early"``, ``"wrong"`` or ``"fine answer at coarse confidence"``.
         Setting this, ``class_name`` or ``difficulty`` goes to the first image that fits, unless
         the one shown does.
+
+        Raises:
+            ValueError: when set to anything else.
         """
         self._check()
         return self._pick.kind
@@ -99,7 +108,11 @@ class ExitInspector(PolicyPanel[Policy]):
 
     @property
     def class_name(self) -> str:
-        """Class of the images looked through, with its level: ``"fine: poodle"``, or ``"any"``."""
+        """Class of the images looked through, with its level: ``"fine: poodle"``, or ``"any"``.
+
+        Raises:
+            ValueError: when set to a class that the tree has not.
+        """
         self._check()
         return self._pick.class_name
 
@@ -110,7 +123,12 @@ class ExitInspector(PolicyPanel[Policy]):
 
     @property
     def difficulty(self) -> str:
-        """Quarter of the images looked through, ``"easiest quarter"`` and so on, or ``"any"``."""
+        """Quarter of the images looked through, ``"easiest quarter"`` and so on, or ``"any"``.
+
+        Raises:
+            ValueError: when set to anything else, or to a quarter where difficulty is not known of
+                every image.
+        """
         self._check()
         return self._pick.difficulty
 
@@ -207,7 +225,7 @@ class ExitInspector(PolicyPanel[Policy]):
         self._go([self._index] if self._index in self._matches else self._matches)
 
     def _find(self) -> tuple[int, ...]:
-        level = self._policy.coarse_level if isinstance(self._policy, _TWO_LEVELS) else 0
+        level = self._policy.coarse_level if isinstance(self._policy, TwoLevelPolicy) else 0
         found = self._pick.matches(self._records, self._decisions, level)
         return tuple(found.nonzero()[:, 0].tolist())
 
@@ -221,6 +239,7 @@ class ExitInspector(PolicyPanel[Policy]):
         self._shown = Shown.of(
             self._index, self._images[self._index], self._records, self._policy, self._decisions
         )
+        self._say("")
         self._number.show(self._index)
         for what, menu in self._menus.items():
             menu.show(getattr(self._pick, what))
@@ -228,4 +247,5 @@ class ExitInspector(PolicyPanel[Policy]):
         found, total = len(self._matches), plural(len(self._records), "image")
         here = "this one too" if self._index in self._matches else "this one does not"
         self._found.value = f"{found:,} of {total} match, {here}."
-        self._shown_page.value = self._page()
+        self._outcome.value = outcome_line(self._shown)
+        self._reasons.value = reasons(self._shown, self._records)

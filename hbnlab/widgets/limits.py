@@ -4,8 +4,7 @@ import math
 
 from hbnlab.entropy import max_entropy
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies import ConfidenceThreshold
-from hbnlab.policies.thresholds import ThresholdPolicy
+from hbnlab.policies import ConfidenceThreshold, ThresholdPolicy
 
 
 def threshold_limits(kind: type[ThresholdPolicy], hierarchy: Hierarchy) -> tuple[float, float]:

@@ -86,14 +86,15 @@ class TrainingMonitor(Panel):
             raise ValueError(f"every must be 0 or more seconds, got {every}")
         self._hierarchy, self._every = hierarchy, every
         self._step: TrainingStep | None = None
-        self._stopping = threading.Event()
+        self._stopping, self._is_running = threading.Event(), False
         self._losses: list[tuple[float, float]] = []
         self._curves: LearningCurves | None = None
         self._shell: InteractiveShell | None = None
-        self._button = button("stop and keep what was learned", self.stop)
+        tooltip = "If nothing happens, interrupt the kernel: what was learned is kept as well."
+        self._button = button("stop and keep what was learned", self.stop, tooltip=tooltip)
         self._button.disabled = True
-        self._shown_page = w.HTML(self._page())
-        self.widget = w.VBox([row(self._button), self._shown_page])
+        self._status, self._shown_page = w.HTML(self._status_line()), w.HTML()
+        self.widget = w.VBox([row(self._button), self._status, self._shown_page])
 
     def __call__(self, step: TrainingStep) -> bool:
         """Take note of a step; ``fit`` calls this.
@@ -106,14 +107,16 @@ class TrainingMonitor(Panel):
         self._step, self._last_time = step, time.perf_counter()
         done = step.epoch - 1 + step.number / step.steps
         self._losses.append((done, step.loss))
-        is_last = done >= step.epochs or self._stopping.is_set()
-        if is_last or time.perf_counter() >= self._draw_after:
+        shall_end = self._stopping.is_set()
+        self._is_running = not (shall_end or self._is_done)
+        if not self._is_running or time.perf_counter() >= self._draw_after:
             self._draw()
-        return self._stopping.is_set()
+        return shall_end
 
     def stop(self) -> None:
-        """End the run after the present step, and keep what was learned."""
-        self._stopping.set()
+        """End the run after the present step, and keep what was learned; without one, nothing."""
+        if self._is_running:
+            self._stopping.set()
 
     @property
     def history(self) -> History:
@@ -141,6 +144,8 @@ class TrainingMonitor(Panel):
             f"{step.phase}, epoch {step.epoch} of {step.epochs}, step {step.number} of "
             f"{step.steps}, loss {step.loss:.3f}"
         )
+        if self._is_done:
+            return f"{words}; done"
         if self._stopping.is_set():
             return f"{words}; stopped, what was learned is kept"
         left = self.seconds_left
@@ -148,8 +153,16 @@ class TrainingMonitor(Panel):
 
     def _page(self) -> str:
         """Where the run stands, the last accuracies, and the curves."""
+        return self._status_line() + self._drawing()
+
+    def _status_line(self) -> str:
+        """Where the run stands; a screen reader reads it out as it comes."""
+        return f'<div role="status" style="{PAGE}">{html.escape(self._words())}</div>'
+
+    def _drawing(self) -> str:
+        """The last accuracies and the curves; nothing before the first step."""
         if self._step is None or self._curves is None:
-            return f'<div style="{PAGE}">{html.escape(self._words())}</div>'
+            return ""
         seen = self._step.history.of_phase(self._step.phase)
         names = self._level_names(seen)
         if not names:
@@ -165,8 +178,8 @@ class TrainingMonitor(Panel):
         picture = self._curves.draw(self._losses, seen, names, f"Training curves: {words}.")
         scores = table("validation accuracy", names, rows) if rows else ""
         return (
-            f'<div style="{PAGE}"><div role="status">{html.escape(self._words())}</div>'
-            f'<div style="{ROW}"><div>{scores}</div>{picture._repr_html_()}</div></div>'
+            f'<div style="{PAGE}"><div style="{ROW}"><div>{scores}</div>'
+            f"{picture._repr_html_()}</div></div>"
         )
 
     def _level_names(self, seen: History) -> Sequence[str]:
@@ -178,9 +191,10 @@ class TrainingMonitor(Panel):
 
     def _last_scores(self, seen: History, levels: int) -> list[tuple[str, list[str]]]:
         """The accuracies after the last epoch that is over: a row an exit, a text a level."""
-        if not seen.epochs:
+        last = seen.epochs[-1].cells.get("val", ()) if seen.epochs else ()
+        if not last:
             return []
-        scores = {(s.exit_index, s.level_index): s.top1 for s in seen.epochs[-1].cells["val"]}
+        scores = {(s.exit_index, s.level_index): s.top1 for s in last}
         exits = range(1 + max(exit_index for exit_index, _ in scores))
         return [
             (
@@ -189,6 +203,13 @@ class TrainingMonitor(Panel):
             )
             for e in exits
         ]
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether the last step of the last epoch was taken."""
+        if self._step is None or not self._losses:
+            return False
+        return self._losses[-1][0] >= self._step.epochs
 
     def _is_first(self, step: TrainingStep) -> bool:
         before = self._step
@@ -217,11 +238,12 @@ class TrainingMonitor(Panel):
         if self._shell is not None:
             self._shell.events.unregister("post_run_cell", self._after_cell)
             self._shell = None
-        self._button.disabled = True
+        self._is_running, self._button.disabled = False, True
         self._draw()
 
     def _draw(self) -> None:
-        self._shown_page.value = self._page()
+        self._status.value = self._status_line()
+        self._shown_page.value = self._drawing()
         self._draw_after = time.perf_counter() + self._every
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import ipywidgets as w
 
+from hbnlab.widgets.controls import close_tree
+
 _MESSAGE = "border-left: 4px solid; color: #111; padding: 8px 12px; line-height: 1.35"
 _PROBLEM = f"{_MESSAGE}; border-color: #D55E00; background: #FFF4EC"
 _NEWS = f"{_MESSAGE}; border-color: #0072B2; background: #EEF6FB"
@@ -71,18 +73,42 @@ class Panel(ABC):
         """The twin for where no widget runs: what the panel shows now, with alternative text."""
         return StaticPanel(self.to_html(), self.words)
 
+    def close(self) -> None:
+        """Take the panel off every page for good, so that it and its records can be forgotten.
+
+        Closed, it still answers from Python, and shows its static twin.
+        """
+        close_tree(self.widget)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.words}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         del include, exclude
-        shown = dict(self.widget._repr_mimebundle_() or {})
+        # ipywidgets puts None in the place of the method when a widget is closed.
+        bundle = self.widget._repr_mimebundle_
+        shown = dict((bundle() if bundle else None) or {})
         return shown | {"text/plain": repr(self), "text/html": self.to_html()}
 
     def _check(self) -> None:
         """Refuse to go on with what the panel cannot show."""
         if self.problem:
             raise ValueError(self.problem)
+
+
+class StatusLine:
+    """Words with a place of their own on the page, so that they alone change when they do.
+
+    Attributes:
+        widget: what is put on the page.
+    """
+
+    def __init__(self) -> None:
+        self.widget = w.HTML()
+
+    def show(self, words: str, *, is_problem: bool = False) -> None:
+        """Show other words, or none."""
+        self.widget.value = message(words, is_problem=is_problem) if words else ""
 
 
 def message(text: str, *, is_problem: bool = True) -> str:

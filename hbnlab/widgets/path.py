@@ -5,7 +5,7 @@ import html
 
 from hbnlab.plots.canvas import mega
 from hbnlab.plots.palette import BLACK, GREY, level_style
-from hbnlab.policies.thresholds import Number
+from hbnlab.types import Number
 from hbnlab.widgets.shown import Shown
 
 _STEP, _LEFT, _HEIGHT = 190, 130, 236
@@ -13,6 +13,7 @@ _STAGE, _BRANCH, _HEAD = 40, 118, 184
 _BOX = (104, 40)
 _HEAD_STEP = 78
 _RADIUS = 15
+_LETTER = 7.5
 _UNUSED = "#767676"
 
 _Point = tuple[Number, Number]
@@ -84,12 +85,18 @@ def _heads(shown: Shown, exit_index: int, x: Number) -> list[str]:
             f'fill="{style.color if answers else "white"}" '
             f'stroke="{BLACK if answers else _UNUSED}" stroke-width="{2 if answers else 1}"/>'
         )
-        name = records.hierarchy.level_names[level]
+        name = _shortened(records.hierarchy.level_names[level], step)
         parts.append(_text(head_x, _HEAD + 30, name, bold=answers))
         if answers:
             tick = "right" if decision.is_right else "wrong"
             parts.append(_text(head_x, _HEAD + 46, tick, bold=True))
     return parts
+
+
+def _shortened(name: str, width: Number) -> str:
+    """A name that does not reach into those beside it."""
+    most = int(width / _LETTER)
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _line(start: _Point, end: _Point, *, used: bool) -> str:

@@ -59,8 +59,11 @@ def class_choices(hierarchy: Hierarchy) -> list[str]:
 
 
 def difficulty_choices(records: ExitRecords) -> list[str]:
-    """The quarters where difficulty was recorded, after ``"any"``."""
-    return [ANY, *(QUARTERS if "difficulty" in records.attributes else ())]
+    """The quarters where difficulty was recorded for every image, after ``"any"``."""
+    difficulty = records.attributes.get("difficulty")
+    if difficulty is None or difficulty.isnan().any():
+        return [ANY]
+    return [ANY, *QUARTERS]
 
 
 def _of_kind(

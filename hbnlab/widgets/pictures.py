@@ -13,6 +13,9 @@ from torch import Tensor
 from hbnlab.plots import HtmlFigure
 from hbnlab.plots.canvas import array
 
+_MOST_PIXELS = 300
+"""Longest side of a picture that is sent to the page, and the height that it may take there."""
+
 
 def snapshot(canvas: FigureCanvasAgg, words: str) -> HtmlFigure:
     """The picture that is on a canvas now, without drawing it anew."""
@@ -23,11 +26,18 @@ def snapshot(canvas: FigureCanvasAgg, words: str) -> HtmlFigure:
 
 
 def enlarged(image: UInt8[Tensor, "3 height width"], words: str, *, width: int = 150) -> str:
-    """An image element that shows the pixels of a small picture as they are."""
+    """An image element that shows the pixels of a small picture as they are.
+
+    A large one is shrunk to ``_MOST_PIXELS`` first, for the page is sent anew at every change.
+    """
+    picture = Image.fromarray(array(image.permute(1, 2, 0)))
+    picture.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
     file = io.BytesIO()
-    Image.fromarray(array(image.permute(1, 2, 0))).save(file, format="png")
+    picture.save(file, format="png")
     data = base64.b64encode(file.getvalue()).decode("ascii")
+    pixels = "; image-rendering: pixelated" if picture.width < width else ""
     return (
         f'<img alt="{html.escape(words)}" width="{width}" style="width: {width}px; '
-        f'image-rendering: pixelated" src="data:image/png;base64,{data}">'
+        f'max-height: {_MOST_PIXELS}px; object-fit: contain{pixels}" '
+        f'src="data:image/png;base64,{data}">'
     )

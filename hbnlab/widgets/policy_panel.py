@@ -4,22 +4,34 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies import FineTolerance, Policy
-from hbnlab.policies.thresholds import Number, ThresholdPolicy
-from hbnlab.widgets.controls import NumberControl, row
+from hbnlab.policies import FineTolerance, Policy, ThresholdPolicy
+from hbnlab.types import Number
+from hbnlab.widgets.controls import NumberControl, close_tree, row
 from hbnlab.widgets.limits import threshold_limits, tolerance_limits
-from hbnlab.widgets.panel import Panel
+from hbnlab.widgets.panel import Panel, StatusLine
 
 _P = TypeVar("_P", bound=Policy)
 
 
 class PolicyPanel(Panel, Generic[_P]):
-    """A panel that shows one policy, and lets its numbers be moved."""
+    """A panel that shows one policy, and lets its numbers be moved.
+
+    A change that does not fit raises a ValueError from Python. On the page, where an error would
+    go unseen, the controls go back to what is shown, and the words of the error stand there.
+
+    Attributes:
+        message: what stands on the page beside policy and numbers; gone at the next change.
+    """
 
     _policy: _P
+    _message: StatusLine
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__(problem)
+        self.message = ""
 
     @abstractmethod
     def _take(self, policy: Policy) -> None:
@@ -28,6 +40,26 @@ class PolicyPanel(Panel, Generic[_P]):
         Raises:
             ValueError: for one that does not fit; the panel then stays as it is.
         """
+
+    @abstractmethod
+    def _draw(self) -> None:
+        """Put everything on the page where the state says it is, with no message."""
+
+    def _say(self, words: str, *, is_problem: bool = False) -> None:
+        self.message = words
+        self._message.show(words, is_problem=is_problem)
+
+    def _from_page(self, change: Callable[..., object]) -> Callable[..., None]:
+        """A change for the page to make: where it is refused, it is undone there."""
+
+        def changed(*values: Any) -> None:
+            try:
+                change(*values)
+            except ValueError as error:
+                self._draw()
+                self._say(f"This does not fit: {error}.", is_problem=True)
+
+        return changed
 
     @property
     def policy(self) -> _P:
@@ -98,9 +130,11 @@ class PolicySliders:
         self._policy = policy
         likeness = (type(policy), len(numbers), getattr(policy, "coarse_level", None))
         if likeness != self._likeness:
-            self._likeness = likeness
+            self._likeness, before = likeness, self._controls
             self._controls = self._made(policy)
             self.widget.children = tuple(control.widget for control in self._controls)
+            for control in before:
+                close_tree(control.widget)
         for control, value in zip(self._controls, numbers, strict=True):
             control.show(value)
 

@@ -1,6 +1,7 @@
 """The rules that the policy explorer knows, and the policies of each that make up its curve."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,9 +18,10 @@ from hbnlab.policies import (
     MarginThreshold,
     Policy,
     SemanticGate,
+    ThresholdPolicy,
+    TwoLevelPolicy,
     batch_means,
 )
-from hbnlab.policies.thresholds import ThresholdPolicy
 from hbnlab.records import ExitRecords
 from hbnlab.widgets.limits import threshold_limits
 
@@ -27,6 +29,7 @@ _MOST_POLICIES = 180
 _LEAST_VALUES, _MOST_VALUES = 3, 13
 _TOLERANCES = 7
 _LINE_TOLERANCES = 25
+_LEAST_DIGITS, _MOST_DIGITS = 2, 6
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class RuleKind:
         """Whether the rule has a fine tolerance."""
         return issubclass(self.policy, FineTolerance)
 
+    @property
+    def has_coarse_level(self) -> bool:
+        """Whether the rule chooses between the finest level and a coarser one."""
+        return issubclass(self.policy, TwoLevelPolicy)
+
     def make(
         self, thresholds: Sequence[float], fine_tolerance: float, setting: "Setting"
     ) -> ThresholdPolicy:
@@ -59,7 +67,7 @@ class RuleKind:
         numbers["batch_size"] = setting.batch_size
         if self.has_tolerance:
             numbers["fine_tolerance"] = fine_tolerance
-        if issubclass(self.policy, FineTolerance | SemanticGate):
+        if self.has_coarse_level:
             numbers["coarse_level"] = setting.coarse_level
         return self.policy(tuple(thresholds), **numbers)
 
@@ -84,7 +92,8 @@ class Setting(NamedTuple):
     @classmethod
     def of(cls, policy: ThresholdPolicy) -> "Setting":
         """That of a policy."""
-        return cls(policy.batch_size, getattr(policy, "coarse_level", 0))
+        level = policy.coarse_level if isinstance(policy, TwoLevelPolicy) else 0
+        return cls(policy.batch_size, level)
 
 
 @dataclass(frozen=True)
@@ -114,27 +123,29 @@ class Rulebook:
         records: what the policies decide about.
 
     Attributes:
-        kinds: the rules that the records have the heads for, by name.
+        kinds: the rules that the records have the heads for, at one coarse level at least, by name.
     """
 
     def __init__(self, records: ExitRecords) -> None:
         self._records = records
         self._clouds: dict[tuple[str, Setting], Cloud] = {}
-        self.kinds = {kind.name: kind for kind in _KINDS if self._fits(kind)}
+        self.kinds = {kind.name: kind for kind in _KINDS if self._coarse_levels(kind)}
 
     def checked(self, policy: Policy) -> ThresholdPolicy:
         """A policy that can be explored.
 
         Raises:
-            ValueError: for one that does not fit the records, or is of no rule in ``kinds``.
+            ValueError: for one that does not fit the records, or would not with other thresholds,
+                or is of no rule in ``kinds``.
         """
-        records = self._records
-        policy.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
-        found = any(kind.describes(policy) for kind in self.kinds.values())
-        if not found or not isinstance(policy, ThresholdPolicy):
-            raise ValueError(
-                f"a policy of one of the rules {list(self.kinds)} is expected, got {policy!r}"
-            )
+        self._check_fits(policy)
+        kind = next((kind for kind in self.kinds.values() if kind.describes(policy)), None)
+        if kind is None or not isinstance(policy, ThresholdPolicy):
+            raise ValueError(f"{self._expected(policy)} is expected, got {policy!r}")
+        try:
+            self._check_fits(self._eager(kind, Setting.of(policy)))
+        except ValueError as error:
+            raise ValueError(f"every threshold is moved here, and then {error}") from error
         return policy
 
     def kind_of(self, policy: ThresholdPolicy) -> RuleKind:
@@ -168,12 +179,17 @@ class Rulebook:
         tolerances = self._tolerances(kind, setting)
         return kind.make(thresholds, tolerances[len(tolerances) // 2], setting)
 
-    def under(self, kind: RuleKind, policy: ThresholdPolicy) -> ThresholdPolicy:
+    def setting(self, kind: RuleKind, batch_size: int | None, coarse_level: int) -> Setting:
+        """A setting for a rule: at this coarse level if it has the heads, else at the first."""
+        levels = self._coarse_levels(kind)
+        return Setting(batch_size, coarse_level if coarse_level in levels else levels[0])
+
+    def under(self, kind: RuleKind, policy: ThresholdPolicy, coarse_level: int) -> ThresholdPolicy:
         """A policy of another rule: with the same numbers where these are compared with the same.
 
         Where they are not, and for a tolerance that there has not been, those of ``start``.
         """
-        setting = Setting.of(policy)
+        setting = self.setting(kind, policy.batch_size, coarse_level)
         start = self.start(kind, setting)
         if kind.score != self.kind_of(policy).score:
             return start
@@ -181,10 +197,25 @@ class Rulebook:
         tolerance = 0.0 if tolerant is None else float(tolerant.fine_tolerance)
         return kind.make(policy.thresholds, tolerance, setting)
 
-    def _fits(self, kind: RuleKind) -> bool:
-        records, rule = self._records, self._eager(kind, Setting())
+    def _check_fits(self, policy: Policy) -> None:
+        records = self._records
+        policy.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
+
+    def _expected(self, policy: Policy) -> str:
+        """What would be explored in the place of a policy that is not."""
+        for kind in self.kinds.values():
+            if type(policy) is kind.policy and "level" in kind.settings:
+                return f"level=None, the finest head of each exit, for {type(policy).__name__}"
+        return f"a policy of one of the rules {list(self.kinds)}"
+
+    def _coarse_levels(self, kind: RuleKind) -> list[int]:
+        """The coarse levels that the rule has the heads for; [0] stands for none needed."""
+        levels = range(self._records.hierarchy.finest) if kind.has_coarse_level else [0]
+        return [level for level in levels if self._fits(kind, level)]
+
+    def _fits(self, kind: RuleKind, coarse_level: int) -> bool:
         try:
-            rule.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
+            self._check_fits(self._eager(kind, Setting(coarse_level=coarse_level)))
         except ValueError:
             return False
         return True
@@ -202,7 +233,8 @@ class Rulebook:
         else:
             number = min(_MOST_VALUES, most)
             rows = zip(*self._thresholds(kind, number, setting), strict=True)
-        return [kind.make(row, tau, setting) for row in rows for tau in tolerances]
+        made = (kind.make(row, tau, setting) for row in rows for tau in tolerances)
+        return list(dict.fromkeys(made))
 
     def _thresholds(self, kind: RuleKind, number: int, setting: Setting) -> list[list[float]]:
         """For each exit but the last so many thresholds: nobody leaves, quantiles, everybody."""
@@ -226,15 +258,38 @@ class Rulebook:
             for n in range(self._records.num_exits)
         ]
         gap = torch.cat(gaps)
-        low, high = round(float(gap.min()) - 0.01, 2), round(float(gap.max()) + 0.01, 2)
+        # The sum with 0 makes -0.0 the 0.0 that people write.
+        low, high = round(float(gap.min()) - 0.01, 2) + 0.0, round(float(gap.max()) + 0.01, 2)
         return _values(gap, _TOLERANCES, low, high)
 
 
 def _values(scores: Float[Tensor, " score"], number: int, low: float, high: float) -> list[float]:
-    """Low, quantiles of the scores between, and high, rising, each with two digits that count."""
+    """Low, quantiles of the scores between, and high, rising; equal ones where scores are.
+
+    Quantiles are rounded to the digits that it takes to tell them apart, two at least.
+    """
     shares = torch.linspace(0, 1, number, dtype=torch.float64)[1:-1]
     between = torch.quantile(scores.double(), shares.to(scores.device)).tolist()
-    return [low, *(float(f"{value:.2g}") for value in between), high]
+    return [low, *(min(max(value, low), high) for value in _rounded(between)), high]
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    """Rising values, none of which is moved by more than a quarter of the way to the next."""
+    known = [-math.inf, *sorted(set(values)), math.inf]
+    steps = {
+        here: min(here - before, after - here)
+        for before, here, after in zip(known, known[1:], known[2:], strict=False)
+    }
+    return [_shortest(value, steps[value] / 4) for value in values]
+
+
+def _shortest(value: float, error: float) -> float:
+    """The value with two digits that count, or with more up to six where it were too far off."""
+    for digits in range(_LEAST_DIGITS, _MOST_DIGITS):
+        number = float(f"{value:.{digits}g}")
+        if abs(number - value) <= error:
+            return number
+    return float(f"{value:.{_MOST_DIGITS}g}")
 
 
 def _by_batch(scores: Float[Tensor, " sample"], batch_size: int | None) -> Float[Tensor, " score"]:

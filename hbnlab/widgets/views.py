@@ -21,14 +21,23 @@ _CELL = "padding: 0 6px 0 0; text-align: left; font-weight: normal; white-space:
 
 
 def inspector_page(shown: Shown, records: ExitRecords) -> str:
-    """Everything about one image: picture, path, rule and what each branch says."""
-    cards = [_card(shown, exit_index) for exit_index in range(shown.records.num_exits)]
+    """Everything about one image: what becomes of it, and why."""
+    return outcome_line(shown) + reasons(shown, records)
+
+
+def outcome_line(shown: Shown) -> str:
+    """Where the image leaves and with what answer; a screen reader reads it out as it comes."""
     outcome = html.escape(f"Image {shown.index} {shown.decision}.")
+    return f'<div role="status" style="{PAGE}"><b>{outcome}</b></div>'
+
+
+def reasons(shown: Shown, records: ExitRecords) -> str:
+    """Picture, path, rule and what each branch says."""
+    cards = [_card(shown, exit_index) for exit_index in range(shown.records.num_exits)]
     return (
         f'<div style="{PAGE}"><div style="{ROW}">{_picture(shown, records)}'
         f'<div style="flex: 1 1 480px">{path_drawing(shown)}</div></div>'
-        f'<div role="status"><p><b>{outcome}</b></p></div>'
-        f'<div style="{ROW}">{"".join(cards)}</div></div>'
+        f'<div style="{ROW}; margin-top: 12px">{"".join(cards)}</div></div>'
     )
 
 
@@ -56,7 +65,8 @@ def _card(shown: Shown, exit_index: int) -> str:
     if items:
         rule = f'Rule{shown.by_batch}:<ol style="margin: 0; padding-left: 20px">{items}</ol>'
     return (
-        f'<section style="{_ANSWERS if state == "leaves" else _CARD}">'
+        f'<section aria-label="Exit {exit_index + 1}" '
+        f'style="{_ANSWERS if state == "leaves" else _CARD}">'
         f"<b>Exit {exit_index + 1}: {state}</b>{heads}<div>{rule}</div></section>"
     )
 
