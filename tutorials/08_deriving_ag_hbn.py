@@ -201,7 +201,7 @@ assert rules[1.0] != rules[1.02] == rules[1.4] != rules[1.51]
 # The gate is one linear layer with two outputs on the features of branch 1. It speaks once, before
 # the network goes deeper, and costs next to nothing.
 
-# %%
+# %% tags=["fashion-mnist"]
 gate = network.gate
 parameters = sum(p.numel() for p in gate.parameters())
 print(gate)
