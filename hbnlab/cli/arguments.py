@@ -7,6 +7,7 @@ from typing import Any
 
 from hbnlab import __version__, data, models
 from hbnlab.cli import commands as run
+from hbnlab.models.alexnet import NAMES as STUDY
 
 MODES = {"training": "train", "testing": "test"}
 
@@ -140,7 +141,7 @@ def _add_reproduce(commands: Any) -> None:
         choices=("bundled", "train"),
         help="(default: bundled where there are some and no training is asked for)",
     )
-    reproduce.add_argument("--models", nargs="+", choices=models.NAMES, default=models.NAMES)
+    reproduce.add_argument("--models", nargs="+", choices=STUDY, default=STUDY)
     reproduce.add_argument(
         "--paper-protocol",
         action="store_true",

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from hbnlab.models import NAMES, bundled_names
+from hbnlab.models import bundled_names
+from hbnlab.models.alexnet import NAMES
 from hbnlab.models.weights import bundled_path
 from hbnlab.report.protocol import OURS, PUBLISHED, Protocol
 from hbnlab.runs import DataChoice
