@@ -30,6 +30,7 @@ from hbnlab.training import TrainConfig, fit, post_train
 
 CHECKPOINT = "checkpoint.safetensors"
 TOLERANCES = (0.0, 0.25, 0.5, 1.0, 1.5)
+QUICK_WIDTH = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,13 @@ class Tested:
     report: dict[str, Any]
     records: ExitRecords
     policies: dict[str, Policy]
+
+
+def trained_width(preset: str, width: float | None) -> float:
+    """Factor on the channels of a network to be trained; None = that of the preset."""
+    if width is not None:
+        return width
+    return QUICK_WIDTH if preset == "quick" else 1.0
 
 
 def train_run(

@@ -198,7 +198,7 @@ def test_all_controls_and_pictures_have_names(lab, page, name):
 )
 def test_the_stop_button_ends_the_training_that_runs(lab, page):
     panel = browser.open_in_lab(page, lab, "monitor.ipynb")
-    page.evaluate(f"() => {{ ({browser.RUN_ALL})(); }}")
+    page.evaluate(browser.START_ALL)
     expect(panel.get_by_role("img", name=re.compile("^Training curves"))).to_be_visible()
     stop = panel.get_by_role("button", name="stop and keep what was learned")
     stop.press("Enter")

@@ -16,6 +16,7 @@ from hbnlab.metrics import (
     sweep,
     sweep_table,
     top_k_accuracy,
+    unbeaten,
 )
 from hbnlab.metrics import evaluation as evaluation_module
 from hbnlab.policies import (
@@ -223,6 +224,12 @@ def test_top_1_is_the_accuracy_even_when_all_logits_tie():
     assert top_k_accuracy(flat, 0, 1, 1) == pytest.approx(
         float(flat.correct[:, 0, 1].double().mean())
     )
+
+
+def test_of_points_those_stay_that_no_other_beats():
+    points = [(2, 0.5), (1, 0.5), (1, 0.4), (3, 0.5), (-1, 0.1), (4, 0.9), (1, 0.5)]
+    assert unbeaten(points) == [4, 1, 5]
+    assert unbeaten([]) == []
 
 
 def test_the_frontier_keeps_what_nothing_beats():

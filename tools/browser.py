@@ -41,6 +41,9 @@ RUN_ALL = """async () => {
 }"""
 """Runs the open notebook without its menus, and waits for the last cell."""
 
+START_ALL = f"() => {{ ({RUN_ALL})(); }}"
+"""The same without waiting, for looking at what shows while a cell runs."""
+
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:
     """Write code cells as a notebook."""

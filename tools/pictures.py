@@ -90,7 +90,7 @@ def take(page: Any, base: str, folder: Path, name: str) -> None:
     code, words = WIDGETS[name]
     browser.write_notebook(folder / f"{name}.ipynb", [SETUP, code])
     panel = browser.open_in_lab(page, base, f"{name}.ipynb")
-    page.evaluate(f"() => {{ ({browser.RUN_ALL})(); }}")
+    page.evaluate(browser.START_ALL)
     panel.get_by_text(words).first.wait_for()
     path = PICTURES / f"{name}.png"
     panel.locator(".jp-OutputArea-output").last.screenshot(path=path)

@@ -16,7 +16,6 @@ from hbnlab.storage import write_json
 from hbnlab.training import TrainConfig
 from hbnlab.training.device import choose_device
 
-QUICK_WIDTH = 0.25
 LESSONS = Path("hbnlab-lessons")
 _SETTINGS = (
     "epochs",
@@ -37,7 +36,7 @@ def demo(chosen: argparse.Namespace) -> int:
     choice = data_choice(chosen, chosen.dataset)
     print(f"hbnlab demo: Gran-HBN on {choice.name}, a quarter of the study's width")
     splits = choice.load()
-    network = models.create("gran-hbn", splits.hierarchy, width=QUICK_WIDTH, seed=chosen.seed)
+    network = models.create("gran-hbn", splits.hierarchy, width=runs.QUICK_WIDTH, seed=chosen.seed)
     config = TrainConfig.quick(choice.name, seed=chosen.seed, device=chosen.device)
     history = runs.train_run(chosen.out, network, choice, splits, config)
     tested = runs.examine(network, splits)
@@ -57,9 +56,7 @@ def train(chosen: argparse.Namespace) -> int:
     choice = data_choice(chosen, chosen.dataset)
     out = chosen.out or Path("runs") / f"{chosen.model}-{choice.name}"
     config = train_config(chosen, choice.name)
-    width = QUICK_WIDTH if chosen.preset == "quick" else 1.0
-    if chosen.width is not None:
-        width = chosen.width
+    width = runs.trained_width(chosen.preset, chosen.width)
     splits = choice.load()
     network = models.create(chosen.model, splits.hierarchy, width=width, seed=config.seed)
     history = runs.train_run(out, network, choice, splits, config, resume=chosen.resume)

@@ -18,7 +18,7 @@ from hbnlab.metrics.overlaps import (
     uncertainties,
     uncertainty_overlap,
 )
-from hbnlab.metrics.ranking import frontier, top_k_accuracy
+from hbnlab.metrics.ranking import frontier, top_k_accuracy, unbeaten
 from hbnlab.metrics.regions import (
     OperatingRegion,
     entropy_gap,
@@ -58,6 +58,7 @@ __all__ = [
     "sweep_table",
     "tolerance_bound",
     "top_k_accuracy",
+    "unbeaten",
     "uncertainties",
     "uncertainty_overlap",
     "with_temperatures",

@@ -6,6 +6,7 @@ import torch
 
 from hbnlab.metrics.evaluation import Evaluation
 from hbnlab.records import ExitRecords
+from hbnlab.types import Number
 
 
 def top_k_accuracy(records: ExitRecords, exit_index: int, level: int | str, k: int) -> float:
@@ -40,13 +41,17 @@ def frontier(
     Returns:
         By rising cost, and so by rising gain; of equals the first.
     """
-    order = sorted(
-        range(len(evaluations)),
-        key=lambda n: (getattr(evaluations[n], cost), -getattr(evaluations[n], gain), n),
-    )
+    return unbeaten([(getattr(one, cost), getattr(one, gain)) for one in evaluations])
+
+
+def unbeaten(points: Sequence[tuple[Number, Number]]) -> list[int]:
+    """Numbers of the points, cost and gain, that no other beats: no less cost, no more gain.
+
+    Returns:
+        By rising cost, and so by rising gain; of equals the first.
+    """
     kept: list[int] = []
-    for number in order:
-        value = getattr(evaluations[number], gain)
-        if not kept or value > getattr(evaluations[kept[-1]], gain):
+    for number in sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1])):
+        if not kept or points[number][1] > points[kept[-1]][1]:
             kept.append(number)
     return kept

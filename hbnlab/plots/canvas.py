@@ -15,8 +15,8 @@ from hbnlab.records import ExitRecords
 
 FLOPS_LABEL = "FLOPs an image (millions)"
 
-HANDLE_LENGTH = 3.5
-"""Length of a line in a legend, in sizes of its letters: the longest dashes are seen whole."""
+LEGEND: dict[str, Any] = {"fontsize": 8, "handlelength": 3.5}
+"""Of every legend with lines: these are so long that the longest dashes are seen whole."""
 
 AS_IT_IS: dict[str, Any] = {"parse_math": False}
 """For texts with names of classes: two dollar signs in a name do not make a formula of it."""
@@ -99,13 +99,12 @@ def shared_legend(grid: np.ndarray, *, outside: bool, columns: int = 5) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     handles, labels = list(entries.values()), list(entries)
-    look: dict[str, Any] = {"fontsize": 8, "handlelength": HANDLE_LENGTH}
     if not outside:
-        grid.flat[-1].legend(handles, labels, **look)
+        grid.flat[-1].legend(handles, labels, **LEGEND)
         return
     figure = grid.flat[0].get_figure(root=True)
     for wide in range(columns, 0, -1):
-        legend = figure.legend(handles, labels, loc="outside lower center", ncols=wide, **look)
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=wide, **LEGEND)
         if wide == 1 or legend.get_window_extent().width <= figure.bbox.width:
             return
         legend.remove()

@@ -11,7 +11,7 @@ from hbnlab.metrics import Evaluation, cell_table, sweep
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
     FLOPS_LABEL,
-    HANDLE_LENGTH,
+    LEGEND,
     as_percent,
     light_grid,
     listed,
@@ -62,7 +62,7 @@ def exits_and_rules(
     as_percent(ax.yaxis)
     ax.margins(0.1)
     light_grid(ax)
-    ax.legend(fontsize=8, handlelength=HANDLE_LENGTH)
+    ax.legend(**LEGEND)
     set_description(ax, _words(records, rows, results))
     return ax
 

@@ -10,7 +10,7 @@ from hbnlab.hierarchy import Hierarchy
 from hbnlab.history import History, SplitName
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
-    HANDLE_LENGTH,
+    LEGEND,
     AxesGrid,
     as_percent,
     light_grid,
@@ -96,7 +96,7 @@ def post_training_curve(history: History, *, ax: Axes | None = None) -> Axes:
         said.append(f"exit {exit_index + 1} from {product[0]:.3f} to {product[-1]:.3f}")
     ax.set(xlabel="epoch of post-training", ylabel="accuracy x specificity (0 to 1)")
     _epoch_axis(ax, numbers)
-    ax.legend(fontsize=8, handlelength=HANDLE_LENGTH)
+    ax.legend(**LEGEND)
     epochs = plural(len(numbers), "epoch")
     set_description(
         ax, f"Accuracy times specificity over {epochs} of post-training: {listed(said)}."

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from hbnlab.metrics import Evaluation, OperatingRegion, operating_region, sweep
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
-    HANDLE_LENGTH,
+    LEGEND,
     AxesGrid,
     as_percent,
     decided,
@@ -132,7 +132,7 @@ def operating_regions(
     ax.set(xlabel="images that decide together (batch size)", ylabel="fine tolerance (nats)")
     light_grid(ax)
     ax.grid(False, axis="x")
-    ax.legend(fontsize=8, handlelength=HANDLE_LENGTH)
+    ax.legend(**LEGEND)
     said = [
         f"exit {e + 1} from {row[0].width:.2f} nats at {row[0].batch_size} to "
         f"{row[-1].width:.2f} at {row[-1].batch_size}"

@@ -9,12 +9,11 @@ from hbnlab.models import bundled_names
 from hbnlab.models.alexnet import NAMES
 from hbnlab.models.weights import bundled_path
 from hbnlab.report.protocol import OURS, PUBLISHED, Protocol
-from hbnlab.runs import DataChoice
+from hbnlab.runs import DataChoice, trained_width
 from hbnlab.training import TrainConfig
 
 Weights = Literal["bundled", "train"]
 Preset = Literal["quick", "readme", "paper"]
-QUICK_WIDTH = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +86,7 @@ class Plan:
     @property
     def trained_width(self) -> float:
         """Factor on the channels of a network that is trained."""
-        if self.width is not None:
-            return self.width
-        return QUICK_WIDTH if self.preset == "quick" else 1.0
+        return trained_width(self.preset, self.width)
 
     def run_folder(self, name: str, seed: int) -> Path:
         """Where checkpoint and records of one network are kept, so that a second start goes on.

@@ -56,8 +56,9 @@ class Planes:
         self._make_room([result.accuracy for result in cloud])
         self._canvas.restore_region(self._empty)
         self._over(self._cloud, cloud, cloud)
-        best = [cloud[number] for number in metrics.frontier(cloud)]
-        self._over(self._best, _unbeaten(cloud), best)
+        specific = metrics.unbeaten([(-result.specificity, result.accuracy) for result in cloud])
+        cheap = metrics.frontier(cloud)
+        self._over(self._best, [cloud[n] for n in specific], [cloud[n] for n in cheap])
         self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
     def at(self, point: Evaluation, line: Sequence[Evaluation]) -> HtmlFigure:
@@ -121,12 +122,3 @@ class Planes:
             x = [scale * getattr(result, name) for result in results]
             line.set_data(x, [result.accuracy for result in results])
             ax.draw_artist(line)
-
-
-def _unbeaten(cloud: Sequence[Evaluation]) -> list[Evaluation]:
-    """The results that no other beats in accuracy and specificity, from specific to coarse."""
-    kept: list[Evaluation] = []
-    for result in sorted(cloud, key=lambda one: (-one.specificity, -one.accuracy)):
-        if not kept or result.accuracy > kept[-1].accuracy:
-            kept.append(result)
-    return kept

@@ -168,7 +168,9 @@ class Rulebook:
         """The policy under all tolerances that matter, from coarse to fine; none of other rules."""
         if not isinstance(policy, FineTolerance):
             return []
-        low, *_, high = self._tolerances(self.kind_of(policy), Setting.of(policy))
+        cloud = self.cloud(self.kind_of(policy), Setting.of(policy))
+        known = [one.fine_tolerance for one in cloud.policies if isinstance(one, FineTolerance)]
+        low, high = min(known), max(known)
         step = (high - low) / (_LINE_TOLERANCES - 1)
         return [replace(policy, fine_tolerance=low + n * step) for n in range(_LINE_TOLERANCES)]
 
