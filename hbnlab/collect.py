@@ -59,7 +59,7 @@ def collect_records(
     logits, gate = _run(network, batches, len(labels), progress)
     return ExitRecords(
         logits=logits,
-        available=torch.tensor(network.heads_grid),
+        head_mask=network.head_mask,
         labels=labels.cpu(),
         stage_macs=tuple(stage_macs(network)),
         branch_macs=tuple(branch_macs(network)),

@@ -73,7 +73,7 @@ def predict(
         ValueError: when the policy asks for what the network lacks, or the images are not finite
             floats of the network's shape.
     """
-    policy.check_fits(network.heads_grid, network.hierarchy, network.has_gate)
+    policy.check_fits(network.head_mask, network.hierarchy, network.has_gate)
     if batch_size is None:
         batch_size = 64 if network.device.type == "cpu" else 512
     if batch_size < 1:

@@ -137,7 +137,7 @@ def report_policies(val: ExitRecords) -> dict[str, Policy]:
     early = val.num_exits - 1
     shares = [0.5 ** (number + 1) for number in range(early)] + [0.5**early]
     zeros = [0.0] * early
-    if val.hierarchy.num_levels == 1 or not all(row[0] and row[-1] for row in val.heads_grid):
+    if val.hierarchy.num_levels == 1 or not all(row[0] and row[-1] for row in val.head_mask):
         return {"entropy threshold": fit_thresholds(EntropyThreshold(zeros), val, shares)}
     policies: dict[str, Policy] = {
         f"fine tolerance {tau:.2f}": fit_thresholds(FineTolerance(zeros, tau), val, shares)

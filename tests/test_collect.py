@@ -53,7 +53,7 @@ def test_records_hold_the_logits_of_every_cell(name, images, labels):
             else:
                 torch.testing.assert_close(stored, logits, rtol=1e-4, atol=1e-5)
     assert records.has_gate == network.has_gate
-    assert records.heads_grid == network.heads_grid
+    assert records.head_mask == network.head_mask
 
 
 def test_records_count_the_costs_of_the_study():

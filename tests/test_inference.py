@@ -429,11 +429,11 @@ class _Odd(Policy):
     def answers(self, exit_index, view):
         even = torch.arange(view.num_images) % 2 == 0
         if view.is_last:
-            return {1: view.everyone()} if self.answers_last else {}
+            return {1: view.all_images()} if self.answers_last else {}
         return {1: even} if exit_index == 0 else {}
 
-    def cells(self, heads_grid):
-        return [(index, 1) for index in range(len(heads_grid))]
+    def cells(self, head_mask):
+        return [(index, 1) for index in range(len(head_mask))]
 
     @property
     def view_batch_size(self):

@@ -378,7 +378,7 @@ STUDY_CELLS = {
 @pytest.mark.parametrize("name", models.NAMES)
 def test_a_third_level_is_given_heads_in_each_networks_manner(name):
     network = models.create(name, FASHION_MNIST_THREE, width=0.05)
-    assert [[int(cell) for cell in row] for row in network.heads_grid] == STUDY_CELLS[name]
+    assert [[int(cell) for cell in row] for row in network.head_mask] == STUDY_CELLS[name]
     assert network.has_gate == (name == "ag-hbn")
     for row in network(_images()).logits:
         for size, logits in zip((2, 6, 10), row, strict=True):
@@ -386,7 +386,7 @@ def test_a_third_level_is_given_heads_in_each_networks_manner(name):
 
 
 def test_sem_hbn_is_coarse_until_its_last_exit():
-    assert models.create("sem-hbn", CIFAR100, width=0.05).heads_grid == (
+    assert models.create("sem-hbn", CIFAR100, width=0.05).head_mask == (
         (True, False),
         (True, False),
         (False, True),
@@ -403,7 +403,7 @@ def test_a_tree_of_one_level_fits_every_network():
 def test_a_grid_of_heads_overrides_the_study(tiny_network):
     grid = ((True, False), (True, True), (False, True))
     network = tiny_network("b-alexnet", heads=grid)
-    assert network.heads_grid == grid
+    assert network.head_mask == grid
     present = tuple(tuple(cell is not None for cell in row) for row in network(_images()).logits)
     assert present == grid
 
@@ -411,8 +411,8 @@ def test_a_grid_of_heads_overrides_the_study(tiny_network):
 @pytest.mark.parametrize(
     ("heads", "message"),
     [
-        ([[True, True]] * 2, "heads must be a grid of 3 exits x 2 levels, got"),
-        ([[True, True], [True], [True, True]], "heads must be a grid of 3 exits x 2 levels, got"),
+        ([[True, True]] * 2, "a head mask must have 3 exits x 2 levels, got"),
+        ([[True, True], [True], [True, True]], "a head mask must have 3 exits x 2 levels, got"),
         ([[True, True], [False, False], [True, True]], r"at least one head, none at exit \[2\]"),
     ],
 )
@@ -506,7 +506,7 @@ def test_weights_bring_hierarchy_width_and_heads(name, tiny_network, tmp_path):
 def test_weights_bring_a_grid_of_their_own(tiny_network, tmp_path):
     grid = ((True, False), (True, True), (True, True))
     save_weights(tiny_network(heads=grid), tmp_path / "w.safetensors")
-    assert models.create("gran-hbn", weights=str(tmp_path / "w.safetensors")).heads_grid == grid
+    assert models.create("gran-hbn", weights=str(tmp_path / "w.safetensors")).head_mask == grid
 
 
 def test_weights_in_half_precision_are_half_the_size_and_nearly_the_same(tiny_network, tmp_path):

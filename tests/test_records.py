@@ -28,7 +28,7 @@ def test_derived_tables_agree_with_the_logits_of_each_cell():
 def test_a_cell_without_a_head_is_marked_in_every_table():
     records = random_records(heads=SEM)
     assert records.cells == ((0, 0), (1, 0), (2, 1))
-    assert records.heads_grid == ((True, False), (True, False), (False, True))
+    assert records.head_mask == ((True, False), (True, False), (False, True))
     assert records.entropy[:, 0, 1].isnan().all()
     assert records.confidence[:, 0, 1].isnan().all()
     assert (records.prediction[:, 0, 1] == -1).all()
@@ -80,7 +80,7 @@ def test_marginalised_coarse_probabilities_are_sums_and_the_chain_rule_holds():
 
 def test_marginalising_fills_missing_coarse_heads_and_needs_every_fine_one():
     fine_only = random_records(heads=[[False, True]] * 3)
-    assert fine_only.marginalised().available.all()
+    assert all(map(all, fine_only.marginalised().head_mask))
     with pytest.raises(ValueError, match=r"none at exit \[1, 2\]"):
         random_records(heads=SEM).marginalised()
 
@@ -115,9 +115,17 @@ def test_records_come_back_from_a_file_as_they_were(tmp_path, gate):
         assert torch.equal(
             loaded.logits[level].nan_to_num(99), records.logits[level].nan_to_num(99)
         )
-    for name in ("hierarchy", "stage_macs", "branch_macs", "split", "fingerprint", "has_gate"):
+    for name in (
+        "hierarchy",
+        "head_mask",
+        "stage_macs",
+        "branch_macs",
+        "split",
+        "fingerprint",
+        "has_gate",
+    ):
         assert getattr(loaded, name) == getattr(records, name)
-    for name in ("available", "labels", "prediction"):
+    for name in ("labels", "prediction"):
         assert torch.equal(getattr(loaded, name), getattr(records, name))
     assert torch.equal(loaded.attributes["difficulty"], records.attributes["difficulty"])
     loaded.save(tmp_path / "b.safetensors")
@@ -166,13 +174,11 @@ BAD = {
     "at image 4, exit 2, level 'fine'": lambda r: _with_value(r, 1, (4, 1, 2), torch.nan),
     "at image 0, exit 1, level 'coarse'": lambda r: _with_value(r, 0, (0, 0), torch.inf),
     "at image 1, exit 3": lambda r: _with_value(r, 0, (1, 2), -torch.inf),
-    "available must be bool": lambda r: {"available": r.available.int()},
-    r"every exit needs a head, none at exit \[2\]": lambda r: {
-        "available": torch.tensor([[True, True], [False, False], [True, True]])
+    "3 exits x 2 levels": lambda r: {"head_mask": [[True]] * 3},
+    r"every exit needs at least one head, none at exit \[2\]": lambda r: {
+        "head_mask": [[True, True], [False, False], [True, True]]
     },
-    "must hold NaN logits": lambda r: {
-        "available": torch.tensor([[False, True], [True, True], [True, True]])
-    },
+    "must hold NaN logits": lambda r: {"head_mask": [[False, True], [True, True], [True, True]]},
     r"labels must be \(sample, 2\)": lambda r: {"labels": r.labels[:, :1]},
     "labels must be int64": lambda r: {"labels": r.labels.float()},
     r"level 'fine' must be in 0\.\.5, got 0\.\.6": lambda r: {
@@ -188,7 +194,7 @@ BAD = {
     },
     r"stage_macs must be 3 counts.*\(1, 2\)": lambda r: {"stage_macs": (1, 2)},
     r"branch_macs must be 3 counts.*-1": lambda r: {"branch_macs": (1, -1, 1)},
-    "one column a level of the tree": lambda r: {"hierarchy": DEEP},
+    "3 exits x 3 levels": lambda r: {"hierarchy": DEEP},
     r"'fine' must be float32 \(sample, exit, class\) = \(40, 3, 4\)": lambda r: {
         "hierarchy": Hierarchy.from_dict({"a": ["x", "y"], "b": ["z"], "c": ["w"]})
     },

@@ -275,16 +275,15 @@ def test_a_figure_that_fails_leaves_no_half_report(bundled, tmp_path, monkeypatc
 
 def random_records(count, *, gate=False, heads=((True, True),) * 3):
     generator = torch.Generator().manual_seed(5)
-    available = torch.tensor(heads)
     logits = [
         (3 * torch.randn(count, 3, size, generator=generator)).masked_fill(
-            ~available[None, :, level, None], torch.nan
+            ~torch.tensor(heads)[None, :, level, None], torch.nan
         )
         for level, size in enumerate(TREE.num_classes)
     ]
     return ExitRecords(
         logits=tuple(logits),
-        available=available,
+        head_mask=heads,
         labels=TREE.label_table(torch.randint(5, (count,), generator=generator)),
         stage_macs=(1, 2, 3),
         branch_macs=(4, 5, 6),

@@ -113,7 +113,7 @@ def test_training_leaves_the_global_generator_as_it_was(tiny_network, tiny_split
 def test_no_epochs_change_nothing(tiny_network, tiny_splits):
     network = tiny_network("ag-hbn")
     before = _weights(network)
-    config = _config(epochs=0, post_epochs=0, schedule="one-cycle")
+    config = _config(epochs=0, post_epochs=0, schedule="warmup-cosine")
     assert fit(network, tiny_splits, config, progress=False) == History()
     assert post_train(network, tiny_splits, config, progress=False) == History()
     assert _changed(before, network) == set()
@@ -555,7 +555,7 @@ def test_too_few_branch_weights_are_refused_before_any_update(tiny_network, tiny
 
 def test_one_cycle_rises_for_a_tenth_and_falls_to_nothing():
     shares = torch.linspace(0, 1, 1001)[1:-1].tolist()
-    factors = [schedule_factor("one-cycle", share) for share in shares]
+    factors = [schedule_factor("warmup-cosine", share) for share in shares]
     peak = factors.index(max(factors))
     assert shares[peak] == pytest.approx(0.1, abs=2e-3)
     assert factors[: peak + 1] == sorted(factors[: peak + 1])
@@ -571,7 +571,7 @@ def _rates(network: EarlyExitNetwork, splits: Splits, config: TrainConfig) -> li
 
 
 def test_the_schedule_ends_with_the_run_and_no_step_is_wasted(tiny_network, tiny_splits):
-    config = _config(schedule="one-cycle", learning_rate=1e-3, batch_size=100)
+    config = _config(schedule="warmup-cosine", learning_rate=1e-3, batch_size=100)
     rates = _rates(tiny_network(), tiny_splits, config.change(epochs=10))
     assert rates[0] == pytest.approx(0.5e-3)
     assert all(earlier > later > 0 for earlier, later in itertools.pairwise(rates[1:]))

@@ -64,9 +64,9 @@ class FirstCoarse(Policy):
     """A rule of one's own, that the widgets know nothing about."""
 
     def answers(self, exit_index: int, view: policies.ExitView) -> dict[int, torch.Tensor]:
-        return {0: view.everyone()}
+        return {0: view.all_images()}
 
-    def cells(self, heads_grid: Any) -> list[tuple[int, int]]:
+    def cells(self, head_mask: Any) -> list[tuple[int, int]]:
         return [(0, 0)]
 
 

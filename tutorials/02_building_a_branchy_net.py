@@ -234,7 +234,7 @@ for name, (parameters, flops) in published.items():
 for name in models.NAMES:
     network = models.create(name, CIFAR100, width=0.1)
     words = {(True, True): "coarse+fine", (True, False): "coarse", (False, True): "fine"}
-    cells = " | ".join(words[row] for row in network.heads_grid)
+    cells = " | ".join(words[row] for row in network.head_mask)
     print(f"{name:10s}", cells + " | and a gate at exit 1" * network.has_gate)
 
 # %% [markdown]

@@ -70,7 +70,7 @@ networks = {
 # %%
 for name, network in networks.items():
     print(name)
-    for number, row in enumerate(network.heads_grid, start=1):
+    for number, row in enumerate(network.head_mask, start=1):
         heads = [level for level, there in zip(hierarchy.level_names, row, strict=True) if there]
         print(f"  exit {number}: {', '.join(heads)}")
 
@@ -82,7 +82,7 @@ for name, network in networks.items():
 fine_everywhere = collect_records(networks["b-alexnet"], splits.test, progress=False)
 sem = collect_records(networks["sem-hbn"], splits.test, progress=False)
 sem_val = collect_records(networks["sem-hbn"], splits.val, progress=False)
-assert sem.heads_grid == ((True, False), (True, False), (False, True))
+assert sem.head_mask == ((True, False), (True, False), (False, True))
 assert abs(sem.macs_to(0) / fine_everywhere.macs_to(0) - 1) < 0.06
 print("The grids are as described, and exit 1 costs nearly the same in both.")
 

@@ -163,7 +163,7 @@ print("Exit 3 is at most 5 points ahead of exit 1, if at all.")
 network = models.create("gran-hbn", weights=splits.name)
 val = collect_records(network, splits.val, progress=False)
 test = collect_records(network, splits.test, progress=False)
-assert test.heads_grid == ((True, True),) * 3
+assert test.head_mask == ((True, True),) * 3
 
 # %% tags=["fashion-mnist"]
 cells = pd.DataFrame(cell_table(test))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hbnlab.formatting import millions, percent
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.history import History
 
@@ -30,10 +31,10 @@ def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
         [
             str(cell["exit"]),
             cell["level"],
-            percent(cell["accuracy"]),
-            percent(cell["hierarchical_accuracy"]),
+            percent(cell["accuracy"], unit=False),
+            percent(cell["hierarchical_accuracy"], unit=False),
             f"{cell['specificity']:.2f}",
-            mega(cell["flops"]),
+            millions(cell["flops"], decimals=2),
         ]
         for cell in cells
     ]
@@ -47,11 +48,11 @@ def _rules(result: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             row["rule"],
-            percent(row["accuracy"]),
-            percent(row["hierarchical_accuracy"]),
+            percent(row["accuracy"], unit=False),
+            percent(row["hierarchical_accuracy"], unit=False),
             f"{row['specificity']:.2f}",
-            mega(row["mean_flops"]),
-            " / ".join(percent(sum(cells)) for cells in row["shares"]),
+            millions(row["mean_flops"], decimals=2),
+            " / ".join(percent(sum(cells), unit=False) for cells in row["shares"]),
         ]
         for row in result["policies"]
     ]
@@ -75,8 +76,8 @@ def last_epoch(history: History, hierarchy: Hierarchy) -> str:
         [
             str(score.exit_index + 1),
             hierarchy.level_names[score.level_index],
-            percent(score.top1),
-            percent(score.top5),
+            percent(score.top1, unit=False),
+            percent(score.top5, unit=False),
             f"{score.loss:.3f}",
         ]
         for score in epochs[-1].cells["val"]
@@ -96,16 +97,6 @@ def align(rows: Sequence[Sequence[str]]) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def percent(share: float | int) -> str:
-    """A share in [0, 1] as per cent with one decimal."""
-    return f"{100 * share:.1f}"
-
-
-def mega(count: float | int) -> str:
-    """A count in millions with two decimals."""
-    return f"{count / 1e6:.2f}"
 
 
 def _is_number(text: str) -> bool:

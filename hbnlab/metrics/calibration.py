@@ -88,7 +88,7 @@ def fit_temperatures(records: ExitRecords) -> Float[Tensor, "exit level"]:
         Guo et al., ICML 2017. The loss is convex in 1 / temperature, so bisection on the sign of
         its slope finds the minimum.
     """
-    found = torch.full(tuple(records.available.shape), math.nan)
+    found = torch.full((records.num_exits, records.hierarchy.num_levels), math.nan)
     for exit_index, level in records.cells:
         cell = records.cell(exit_index, level)
         found[exit_index, level] = _fit_temperature(cell.logits.double(), cell.labels)
@@ -103,12 +103,13 @@ def with_temperatures(
     Raises:
         ValueError: when the temperatures are not one a cell, all above 0.
     """
-    if temperatures.shape != records.available.shape:
+    mask = torch.tensor(records.head_mask)
+    if temperatures.shape != mask.shape:
         raise ValueError(
-            f"temperatures must be (exit, level) = {tuple(records.available.shape)}, "
+            f"temperatures must be (exit, level) = {tuple(mask.shape)}, "
             f"got {tuple(temperatures.shape)}"
         )
-    here = temperatures.to(records.available.device)[records.available]
+    here = temperatures.cpu()[mask]
     if not (here.isfinite() & (here > 0)).all():
         raise ValueError(f"temperatures must be finite and above 0, got {here.tolist()}")
     scaled = tuple(

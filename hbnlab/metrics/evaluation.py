@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hbnlab.head_mask import describe_cells
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.records import Decisions, ExitRecords
-from hbnlab.records.checks import describe_cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +75,13 @@ def evaluate(
     """
     answers = _Answers.of(decisions, records)
     cells = answers.exits * records.hierarchy.num_levels + answers.levels
-    counts = torch.bincount(cells, minlength=records.available.numel())
+    counts = torch.bincount(cells, minlength=records.num_exits * records.hierarchy.num_levels)
     share = None
     if batch_size is not None:
         share = batch_specificity(answers.finest[None], batch_size)[0]
     return assemble(
         records,
-        cell_counts=counts.view(records.available.shape).tolist(),
+        cell_counts=counts.view(records.num_exits, -1).tolist(),
         right=int(answers.right.sum()),
         hierarchical=int(answers.hierarchical.sum()),
         leaf_counts=Counter(answers.leaves.tolist()),
@@ -212,13 +212,13 @@ def check_decisions(decisions: Decisions, records: ExitRecords) -> None:
     )
     _check_range("exit_index", exits, records.num_exits)
     _check_range("level_index", levels, records.hierarchy.num_levels)
-    missing = ~records.available.cpu()[exits, levels]
+    missing = ~torch.tensor(records.head_mask)[exits, levels]
     if missing.any():
         row = int(missing.nonzero()[0])
         raise ValueError(
             f"decisions must name cells of the records, got exit {int(exits[row]) + 1}, level "
             f"{int(levels[row])} at image {row}; the cells are: "
-            f"{describe_cells(records.heads_grid, records.hierarchy)}"
+            f"{describe_cells(records.head_mask, records.hierarchy)}"
         )
     outside = (prediction < 0) | (prediction >= sizes[levels])
     if outside.any():

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from hbnlab.head_mask import HeadMask
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.models.network import EarlyExitNetwork, Grid, check_dropout
+from hbnlab.models.network import EarlyExitNetwork, check_dropout
 from hbnlab.types import Number
 
 NAMES = ("alexnet", "b-alexnet", "sem-hbn", "gran-hbn", "ag-hbn")
@@ -72,7 +73,7 @@ def build(
     )
 
 
-def study_cells(name: str, num_exits: int, num_levels: int) -> Grid:
+def study_cells(name: str, num_exits: int, num_levels: int) -> HeadMask:
     """Which (exit, level) cells have a head in the network of that name."""
     finest = num_levels - 1
     if name in ("alexnet", "b-alexnet"):

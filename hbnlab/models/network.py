@@ -7,10 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hbnlab.head_mask import check_head_mask
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.types import Number
-
-Grid = tuple[tuple[bool, ...], ...]
 
 
 class BranchOutput(NamedTuple):
@@ -91,7 +90,7 @@ class EarlyExitNetwork(nn.Module):
                 "a network needs as many branches and feature sizes as stages, and at least one, "
                 f"got {len(stages)} stages, {len(branches)} branches, {len(features)} sizes"
             )
-        self.heads_grid = check_grid(heads, len(stages), hierarchy)
+        self.head_mask = check_head_mask(heads, len(stages), hierarchy)
         self.hierarchy = hierarchy
         self.image_shape = tuple(image_shape)
         self.name = name
@@ -100,7 +99,7 @@ class EarlyExitNetwork(nn.Module):
         self.branches = nn.ModuleList(branches)
         self.heads = nn.ModuleList(
             _heads_of(size, row, hierarchy)
-            for size, row in zip(features, self.heads_grid, strict=True)
+            for size, row in zip(features, self.head_mask, strict=True)
         )
         self.gate = nn.Linear(features[0], 2) if gated else None
 
@@ -142,7 +141,7 @@ class EarlyExitNetwork(nn.Module):
         heads = self.heads[exit_index]
         logits = tuple(
             heads.get_submodule(str(level))(features) if present else None
-            for level, present in enumerate(self.heads_grid[exit_index])
+            for level, present in enumerate(self.head_mask[exit_index])
         )
         gate = self.gate(features) if self.gate is not None and exit_index == 0 else None
         return BranchOutput(logits, gate)
@@ -194,7 +193,7 @@ class EarlyExitNetwork(nn.Module):
         return {
             "name": self.name,
             "width": self.width,
-            "heads": [list(row) for row in self.heads_grid],
+            "heads": [list(row) for row in self.head_mask],
             "gated": self.has_gate,
             "image_shape": list(self.image_shape),
             "hierarchy": self.hierarchy.to_spec(),
@@ -207,21 +206,6 @@ def check_finite(images: Tensor) -> None:
     broken = (~images.sum(dim=(1, 2, 3)).isfinite()).nonzero().flatten()
     if len(broken):
         raise ValueError(f"images must be finite, got NaN or infinity in image {int(broken[0])}")
-
-
-def check_grid(heads: Sequence[Sequence[bool]], num_exits: int, hierarchy: Hierarchy) -> Grid:
-    """Validate a grid of heads against the number of exits and the levels of a tree."""
-    grid = tuple(tuple(bool(cell) for cell in row) for row in heads)
-    shape = (len(grid), *sorted({len(row) for row in grid}))
-    if shape != (num_exits, hierarchy.num_levels):
-        raise ValueError(
-            f"heads must be a grid of {num_exits} exits x {hierarchy.num_levels} levels, "
-            f"got {[list(row) for row in grid]}"
-        )
-    bare = [number for number, row in enumerate(grid, start=1) if not any(row)]
-    if bare:
-        raise ValueError(f"every exit needs at least one head, none at exit {bare}")
-    return grid
 
 
 def check_dropout(probability: Number) -> float:

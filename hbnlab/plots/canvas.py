@@ -11,9 +11,10 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
+from hbnlab.formatting import plural
 from hbnlab.records import ExitRecords
 
-FLOPS_LABEL = "FLOPs an image (millions)"
+FLOPS_LABEL = "FLOPs per image (millions)"
 
 LEGEND: dict[str, Any] = {"fontsize": 8, "handlelength": 3.5}
 """Of every legend with lines: these are so long that the longest dashes are seen whole."""
@@ -125,22 +126,6 @@ def array(values: Tensor) -> np.ndarray:
 # ---------------------------------------------------------------------- words
 
 
-def percent(share: float) -> str:
-    """A share in [0, 1] as text: ``"84.0 %"``."""
-    return f"{100 * share:.1f} %"
-
-
-def mega(flops: float | int) -> str:
-    """FLOPs in millions, with three digits or more: ``"2.37"``, ``"135.8"``."""
-    millions = flops / 1e6
-    return f"{millions:.3g}" if millions < 100 else f"{millions:.1f}"
-
-
-def plural(number: int, noun: str) -> str:
-    """A count with its noun: ``"1 image"``, ``"2,000 images"``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def listed(parts: Iterable[str]) -> str:
     """Parts of a description, one after the other."""
     return "; ".join(parts)
@@ -149,11 +134,6 @@ def listed(parts: Iterable[str]) -> str:
 def source(records: ExitRecords) -> str:
     """What records were made from: ``"glyphs test, 2,000 images"``."""
     return ", ".join(part for part in (records.split, plural(len(records), "image")) if part)
-
-
-def spoken(name: str) -> str:
-    """A class name as people write it, without underscores."""
-    return name.replace("_", " ")
 
 
 def decided(batch_size: int) -> str:

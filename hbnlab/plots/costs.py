@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from hbnlab.formatting import millions, percent, plural
 from hbnlab.metrics import Evaluation, cell_table, sweep
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
@@ -15,10 +16,7 @@ from hbnlab.plots.canvas import (
     as_percent,
     light_grid,
     listed,
-    mega,
     one_axes,
-    percent,
-    plural,
     shared_legend,
     source,
 )
@@ -102,7 +100,7 @@ def accuracy_against_flops(
         best = max(rows, key=lambda row: row["accuracy"])
         said.append(
             f"{name} at best {percent(best['accuracy'])} ({best['level']}, exit {best['exit']}, "
-            f"{mega(best['flops'])} million FLOPs)"
+            f"{millions(best['flops'])} million FLOPs)"
         )
     if study is not None:
         _logarithmic(ax)
@@ -218,7 +216,7 @@ def _words(
     records: ExitRecords, rows: Sequence[Mapping[str, Any]], results: Sequence[Evaluation]
 ) -> str:
     cells = listed(
-        f"exit {row['exit']} {row['level']} {percent(row['accuracy'])} at {mega(row['flops'])}"
+        f"exit {row['exit']} {row['level']} {percent(row['accuracy'])} at {millions(row['flops'])}"
         for row in rows
     )
     text = f"Accuracy against million FLOPs an image ({source(records)}): {cells}."
@@ -226,7 +224,7 @@ def _words(
         first, last = results[0], results[-1]
         text += (
             f" {plural(len(results), 'operating point')} of rules, from {percent(first.accuracy)} "
-            f"at {mega(first.mean_flops)} and specificity {first.specificity:.2f} to "
-            f"{percent(last.accuracy)} at {mega(last.mean_flops)} and {last.specificity:.2f}."
+            f"at {millions(first.mean_flops)} and specificity {first.specificity:.2f} to "
+            f"{percent(last.accuracy)} at {millions(last.mean_flops)} and {last.specificity:.2f}."
         )
     return text

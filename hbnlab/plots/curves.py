@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from hbnlab.formatting import percent, plural
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.history import History, SplitName
 from hbnlab.plots.alt import set_description
@@ -17,8 +18,6 @@ from hbnlab.plots.canvas import (
     listed,
     many_axes,
     one_axes,
-    percent,
-    plural,
     shared_legend,
 )
 from hbnlab.plots.palette import GREY, Style, level_style, series_style

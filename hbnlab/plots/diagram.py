@@ -5,9 +5,10 @@ import math
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon
 
+from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation, evaluate
 from hbnlab.plots.alt import set_description
-from hbnlab.plots.canvas import listed, mega, one_axes, percent, source
+from hbnlab.plots.canvas import listed, one_axes, source
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.records import Decisions, ExitRecords
 
@@ -41,7 +42,7 @@ def network_diagram(decisions: Decisions, records: ExitRecords, *, ax: Axes | No
     ax.axis("off")
     ax.set_title(
         f"{percent(result.accuracy)} right at the level of the answer, specificity "
-        f"{percent(result.specificity)}, {mega(result.mean_flops)} MFLOPs an image",
+        f"{percent(result.specificity)}, {millions(result.mean_flops)} MFLOPs an image",
         fontsize=9,
     )
     going = 1.0
@@ -63,12 +64,12 @@ def _draw_exit(
 ) -> None:
     """One stage, its branch and its heads, with the bands between them."""
     number = exit_index + 1
-    cost = f"{mega(2 * records.stage_macs[exit_index])} MFLOPs"
+    cost = f"{millions(2 * records.stage_macs[exit_index])} MFLOPs"
     _box(ax, (x, _TRUNK), _STAGE_BOX, f"stage {number}", cost)
     name = f"branch {number}" + (", gate" if records.has_gate and exit_index == 0 else "")
-    _box(ax, (x, _BRANCH), _BOX, name, f"{mega(2 * records.branch_macs[exit_index])} MFLOPs")
+    _box(ax, (x, _BRANCH), _BOX, name, f"{millions(2 * records.branch_macs[exit_index])} MFLOPs")
     _band(ax, (x, _TRUNK), (x, _BRANCH), result.exit_shares[exit_index])
-    levels = [level for level, has in enumerate(records.heads_grid[exit_index]) if has]
+    levels = [level for level, has in enumerate(records.head_mask[exit_index]) if has]
     start = x - result.exit_shares[exit_index] / 2
     for place, level in enumerate(levels):
         head_x = x + (place - (len(levels) - 1) / 2) * _HEAD_STEP
@@ -128,5 +129,5 @@ def _words(records: ExitRecords, result: Evaluation) -> str:
     return (
         f"The network with the share of images that leaves at each cell ({source(records)}): "
         f"{cells}. {percent(result.accuracy)} are answered right, for "
-        f"{mega(result.mean_flops)} million FLOPs an image."
+        f"{millions(result.mean_flops)} million FLOPs an image."
     )

@@ -6,6 +6,7 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from hbnlab.formatting import percent, spoken
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
     AS_IT_IS,
@@ -14,9 +15,7 @@ from hbnlab.plots.canvas import (
     as_percent,
     listed,
     many_axes,
-    percent,
     shared_legend,
-    spoken,
 )
 from hbnlab.plots.palette import series_style
 from hbnlab.records import ExitRecords

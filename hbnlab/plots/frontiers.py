@@ -8,6 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from hbnlab import metrics
+from hbnlab.formatting import millions, percent, plural
 from hbnlab.metrics import Evaluation
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
@@ -17,9 +18,6 @@ from hbnlab.plots.canvas import (
     light_grid,
     listed,
     many_axes,
-    mega,
-    percent,
-    plural,
     shared_legend,
 )
 from hbnlab.plots.palette import BLACK, SEQUENTIAL, series_style
@@ -90,6 +88,6 @@ def _words(gain: str, best: Sequence[Evaluation]) -> str:
     values = [getattr(first, gain), getattr(last, gain)]
     texts = [percent(v) if gain == "accuracy" else f"{v:.2f} bits" for v in values]
     return (
-        f"{gain} from {texts[0]} at {mega(first.mean_flops)} to {texts[1]} at "
-        f"{mega(last.mean_flops)} million FLOPs"
+        f"{gain} from {texts[0]} at {millions(first.mean_flops)} to {texts[1]} at "
+        f"{millions(last.mean_flops)} million FLOPs"
     )

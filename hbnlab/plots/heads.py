@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 
+from hbnlab.formatting import percent, spoken
 from hbnlab.metrics import Confusion, Reliability, confusion, failure_auroc, reliability
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
@@ -20,9 +21,7 @@ from hbnlab.plots.canvas import (
     many_axes,
     one_axes,
     panel_size,
-    percent,
     source,
-    spoken,
 )
 from hbnlab.plots.palette import GREY, VERMILLION, level_style
 from hbnlab.records import ExitRecords

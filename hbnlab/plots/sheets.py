@@ -10,9 +10,10 @@ from jaxtyping import Int, UInt8
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from hbnlab.formatting import percent, plural, spoken
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.plots.alt import set_description
-from hbnlab.plots.canvas import AS_IT_IS, array, listed, one_axes, percent, plural, spoken
+from hbnlab.plots.canvas import AS_IT_IS, array, listed, one_axes
 from hbnlab.plots.palette import BLUE, VERMILLION
 from hbnlab.records import Decisions
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from hbnlab.formatting import percent
 from hbnlab.metrics import Evaluation, operating_region, sweep
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
@@ -16,7 +17,6 @@ from hbnlab.plots.canvas import (
     listed,
     many_axes,
     panel_size,
-    percent,
     shared_legend,
 )
 from hbnlab.plots.palette import STUDY, series_style
@@ -154,7 +154,7 @@ def _policies(
     if records.has_gate:
         thresholds = [float("inf") if n == exit_index else 0.0 for n in range(last)]
         return [SemanticGate(thresholds, coarse_level=coarse_level)]
-    levels = [level for level, has in enumerate(records.heads_grid[exit_index]) if has]
+    levels = [level for level, has in enumerate(records.head_mask[exit_index]) if has]
     if len(levels) == 1:
         return [ForcedExit(exit_index, levels[0])]
     region = operating_region(records, exit_index, coarse_level=coarse_level, batch_size=batch_size)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.axes import Axes
 
+from hbnlab.formatting import percent
 from hbnlab.metrics import Evaluation, OperatingRegion, operating_region, sweep
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
@@ -18,7 +19,6 @@ from hbnlab.plots.canvas import (
     many_axes,
     one_axes,
     panel_size,
-    percent,
     shared_legend,
     source,
 )

@@ -8,9 +8,10 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from hbnlab.formatting import spoken
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.plots.alt import set_description
-from hbnlab.plots.canvas import AS_IT_IS, one_axes, spoken
+from hbnlab.plots.canvas import AS_IT_IS, one_axes
 from hbnlab.plots.palette import GREY, level_style
 
 # The drawing is laid out in characters across and classes down, so that names never overlap.

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from hbnlab.head_mask import describe_cells
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.policies.view import ExitView
 from hbnlab.records import Decisions, ExitRecords
-from hbnlab.records.checks import describe_cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Policy(ABC):
         """
 
     @abstractmethod
-    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
+    def cells(self, head_mask: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """The (exit, level) cells that the policy may look at or answer with."""
 
     def step(self, exit_index: int, view: ExitView) -> Int[Tensor, " sample"]:
@@ -69,7 +69,7 @@ class Policy(ABC):
         return None
 
     def check_fits(
-        self, heads_grid: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
+        self, head_mask: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
     ) -> None:
         """Refuse a network or records that the policy cannot work on.
 
@@ -81,13 +81,13 @@ class Policy(ABC):
                 f"the policy was fitted for a tree of {_sizes(self.hierarchy)}, "
                 f"got records of {_sizes(hierarchy)}"
             )
-        for exit_index, level in self.cells(heads_grid):
-            known = 0 <= exit_index < len(heads_grid) and 0 <= level < hierarchy.num_levels
-            if not known or not heads_grid[exit_index][level]:
+        for exit_index, level in self.cells(head_mask):
+            known = 0 <= exit_index < len(head_mask) and 0 <= level < hierarchy.num_levels
+            if not known or not head_mask[exit_index][level]:
                 name = hierarchy.level_names[level] if 0 <= level < hierarchy.num_levels else level
                 raise ValueError(
                     f"{type(self).__name__} asks for exit {exit_index + 1}, level {name!r}, where "
-                    f"there is no head; the cells are: {describe_cells(heads_grid, hierarchy)}"
+                    f"there is no head; the cells are: {describe_cells(head_mask, hierarchy)}"
                 )
         if self.needs_gate and not has_gate:
             raise ValueError(f"{type(self).__name__} asks for a gate, and the network has none")
@@ -98,11 +98,11 @@ class Policy(ABC):
         Raises:
             ValueError: when the records have not the cells, the gate or the tree it needs.
         """
-        self.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
+        self.check_fits(records.head_mask, records.hierarchy, records.has_gate)
         exit_index = torch.full_like(records.labels[:, 0], -1)
         level_index, prediction, macs = (exit_index.clone() for _ in range(3))
         costs = self.macs_to_exits(records)
-        for index, level, leaves in self.leaving(records, self.looked_at(records.num_exits)):
+        for index, level, leaves in self.leaving(records, self.consulted_exits(records.num_exits)):
             exit_index[leaves] = index
             level_index[leaves] = level
             prediction[leaves] = records.prediction[leaves, index, level]
@@ -115,7 +115,7 @@ class Policy(ABC):
             )
         return Decisions(exit_index, level_index, prediction, macs)
 
-    def looked_at(self, num_exits: int) -> tuple[int, ...]:
+    def consulted_exits(self, num_exits: int) -> tuple[int, ...]:
         """The exits whose branches the policy consults; the last always is one."""
         return tuple(n for n in range(num_exits) if n == num_exits - 1 or self.consults(n))
 
@@ -126,7 +126,7 @@ class Policy(ABC):
 
         Args:
             records: what is decided about.
-            exits: those that are ``looked_at``.
+            exits: those that are ``consulted_exits``.
 
         Yields:
             Exit, level and a mask over the images; (policy, sample) where the policy stands for
@@ -157,7 +157,7 @@ def policy_macs(policy: Policy, stage_macs: Sequence[int], branch_macs: Sequence
     All stages up to the exit count, and of the branches those that the policy consults.
     """
     costs, running = [], 0
-    looked_at = policy.looked_at(len(stage_macs))
+    looked_at = policy.consulted_exits(len(stage_macs))
     for exit_index, (stage, branch) in enumerate(zip(stage_macs, branch_macs, strict=True)):
         running += stage
         if exit_index in looked_at:

@@ -36,7 +36,7 @@ def fit_thresholds(policy: _P, records: ExitRecords, shares: Sequence[Number]) -
     """
     _check_shares(shares, records.num_exits)
     start = _with_all(replace(policy, hierarchy=records.hierarchy), 0.0, records.num_exits)
-    start.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
+    start.check_fits(records.head_mask, records.hierarchy, records.has_gate)
     waiting = torch.ones(len(records), dtype=torch.bool, device=records.labels.device)
     thresholds: list[Number] = []
     for exit_index, share in enumerate(shares[:-1]):

@@ -36,7 +36,7 @@ class ConfidenceThreshold(ThresholdPolicy):
         """Images that are surer than the threshold; at the last exit all."""
         level = view.finest_level(exit_index) if self.level is None else self.level
         if view.is_last:
-            return {level: view.everyone()}
+            return {level: view.all_images()}
         return {level: self.score(exit_index, level, view) > self.thresholds[exit_index]}
 
     def score(self, exit_index: int, level: int, view: ExitView) -> Float[Tensor, " sample"]:
@@ -47,9 +47,9 @@ class ConfidenceThreshold(ThresholdPolicy):
         """Whether the branch is looked at: no score is above a threshold of 1."""
         return exit_index >= len(self.thresholds) or self.thresholds[exit_index] < 1
 
-    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
+    def cells(self, head_mask: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """One cell for each exit that is looked at."""
-        return one_cell_an_exit(self.looked_at(len(heads_grid)), heads_grid, self.level)
+        return one_cell_an_exit(self.consulted_exits(len(head_mask)), head_mask, self.level)
 
 
 @dataclass(frozen=True)

@@ -32,18 +32,18 @@ class EntropyThreshold(ThresholdPolicy):
         """Images whose entropy is under the threshold; at the last exit all."""
         level = view.finest_level(exit_index) if self.level is None else self.level
         if view.is_last:
-            return {level: view.everyone()}
+            return {level: view.all_images()}
         return {level: view.entropy(exit_index, level) < self.thresholds[exit_index]}
 
-    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
+    def cells(self, head_mask: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """One cell for each exit that is looked at."""
-        return one_cell_an_exit(self.looked_at(len(heads_grid)), heads_grid, self.level)
+        return one_cell_an_exit(self.consulted_exits(len(head_mask)), head_mask, self.level)
 
 
 def one_cell_an_exit(
-    exits: Iterable[int], heads_grid: Sequence[Sequence[bool]], level: int | None
+    exits: Iterable[int], head_mask: Sequence[Sequence[bool]], level: int | None
 ) -> list[tuple[int, int]]:
     """The cell of each exit at a level, None = the finest head that the exit has."""
     if level is not None:
         return [(exit_index, level) for exit_index in exits]
-    return [(e, max(lv for lv, has in enumerate(heads_grid[e]) if has)) for e in exits]
+    return [(e, max(lv for lv, has in enumerate(head_mask[e]) if has)) for e in exits]

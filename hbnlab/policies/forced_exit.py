@@ -30,16 +30,16 @@ class ForcedExit(Policy):
         if exit_index != self.exit_index:
             return {}
         level = view.finest_level(exit_index) if self.level is None else self.level
-        return {level: view.everyone()}
+        return {level: view.all_images()}
 
     def consults(self, exit_index: int) -> bool:
         """Only the branch of the exit."""
         return exit_index == self.exit_index
 
-    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
+    def cells(self, head_mask: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """The cell that answers."""
-        if not 0 <= self.exit_index < len(heads_grid):
+        if not 0 <= self.exit_index < len(head_mask):
             raise ValueError(
-                f"exit_index must be in 0..{len(heads_grid) - 1}, got {self.exit_index}"
+                f"exit_index must be in 0..{len(head_mask) - 1}, got {self.exit_index}"
             )
-        return one_cell_an_exit([self.exit_index], heads_grid, self.level)
+        return one_cell_an_exit([self.exit_index], head_mask, self.level)

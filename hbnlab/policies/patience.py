@@ -40,14 +40,14 @@ class Patience(Policy):
         """Images about which the last k exits agree; at the last exit all."""
         level = view.num_levels - 1 if self.level is None else self.level
         if view.is_last:
-            return {level: view.everyone()}
+            return {level: view.all_images()}
         first = exit_index - self.agreeing + 1
         if first < 0:
             return {}
         classes = torch.stack([view.prediction(e, level) for e in range(first, exit_index + 1)])
         return {level: (classes == classes[0]).all(dim=0)}
 
-    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
+    def cells(self, head_mask: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """The level compared, at every exit."""
-        level = len(heads_grid[0]) - 1 if self.level is None else self.level
-        return [(exit_index, level) for exit_index in range(len(heads_grid))]
+        level = len(head_mask[0]) - 1 if self.level is None else self.level
+        return [(exit_index, level) for exit_index in range(len(head_mask))]

@@ -25,7 +25,7 @@ def stacks(
         comes exactly once, not in order.
     """
     for policy in policies:
-        policy.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
+        policy.check_fits(records.head_mask, records.hierarchy, records.has_gate)
     size = max(1, _MAX_ELEMENTS // len(records))
     for (*_, exits), numbers in _alike(policies, records.num_exits).items():
         for start in range(0, len(numbers), size):
@@ -46,7 +46,7 @@ def _alike(policies: Sequence[Policy], num_exits: int) -> dict[_Likeness, list[i
         )
         # Only threshold rules are written so that their numbers may be tensors.
         alone = None if isinstance(policy, ThresholdPolicy) else number
-        likeness = (type(policy), rest, alone, policy.looked_at(num_exits))
+        likeness = (type(policy), rest, alone, policy.consulted_exits(num_exits))
         groups.setdefault(likeness, []).append(number)
     return groups
 

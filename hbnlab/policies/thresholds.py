@@ -64,13 +64,13 @@ class ThresholdPolicy(Policy):
         return exit_index >= len(self.thresholds) or self.thresholds[exit_index] > 0
 
     def check_fits(
-        self, heads_grid: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
+        self, head_mask: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
     ) -> None:
         """Refuse a network with another number of exits, or without the cells asked for."""
-        if len(self.thresholds) != len(heads_grid) - 1:
+        if len(self.thresholds) != len(head_mask) - 1:
             raise ValueError(
                 f"{type(self).__name__} needs one threshold for each exit but the last: a network "
-                f"of {len(heads_grid)} exits takes {len(heads_grid) - 1}, "
+                f"of {len(head_mask)} exits takes {len(head_mask) - 1}, "
                 f"got {len(self.thresholds)}"
             )
-        super().check_fits(heads_grid, hierarchy, has_gate)
+        super().check_fits(head_mask, hierarchy, has_gate)

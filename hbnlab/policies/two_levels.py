@@ -15,14 +15,14 @@ class TwoLevelPolicy(ThresholdPolicy):
 
     coarse_level: int
 
-    def cells(self, heads_grid: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
+    def cells(self, head_mask: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
         """The coarse and the finest cell of each exit that is looked at."""
-        exits = self.looked_at(len(heads_grid))
-        levels = (self.coarse_level, len(heads_grid[0]) - 1)
+        exits = self.consulted_exits(len(head_mask))
+        levels = (self.coarse_level, len(head_mask[0]) - 1)
         return [(exit_index, level) for exit_index in exits for level in levels]
 
     def check_fits(
-        self, heads_grid: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
+        self, head_mask: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
     ) -> None:
         """Refuse what ``ThresholdPolicy`` refuses, and a coarse level not above the finest."""
         if not 0 <= self.coarse_level < hierarchy.finest:
@@ -30,4 +30,4 @@ class TwoLevelPolicy(ThresholdPolicy):
                 f"coarse_level must be one above the finest of {list(hierarchy.level_names)}, "
                 f"got {self.coarse_level}"
             )
-        super().check_fits(heads_grid, hierarchy, has_gate)
+        super().check_fits(head_mask, hierarchy, has_gate)

@@ -60,7 +60,7 @@ class ExitView:
         """The view of all images of the records at one exit."""
         levels = range(records.hierarchy.num_levels)
         logits = [
-            [records.logits[k][:, e] if records.heads_grid[e][k] else None for k in levels]
+            [records.logits[k][:, e] if records.head_mask[e][k] else None for k in levels]
             for e in range(exit_index + 1)
         ]
         return cls(
@@ -86,7 +86,7 @@ class ExitView:
         """How many images are decided about."""
         return next(len(logits) for row in self._logits for logits in row if logits is not None)
 
-    def everyone(self) -> Bool[Tensor, " sample"]:
+    def all_images(self) -> Bool[Tensor, " sample"]:
         """A mask of all images."""
         return torch.ones(self.num_images, dtype=torch.bool, device=self.device)
 

@@ -2,5 +2,6 @@
 
 from hbnlab.records.decisions import Decisions
 from hbnlab.records.exit_records import Cell, ExitRecords
+from hbnlab.records.simulated import simulated_records
 
-__all__ = ["Cell", "Decisions", "ExitRecords"]
+__all__ = ["Cell", "Decisions", "ExitRecords", "simulated_records"]

@@ -1,37 +1,34 @@
 """The rules that exit records must keep; each error says the rule and the value received."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from hbnlab.head_mask import HeadMask
 from hbnlab.hierarchy import Hierarchy
 
 
 def check_shapes(
-    logits: Sequence[Tensor], available: Tensor, labels: Tensor, hierarchy: Hierarchy
+    logits: Sequence[Tensor], head_mask: HeadMask, labels: Tensor, hierarchy: Hierarchy
 ) -> None:
     """Refuse tensors whose axes do not fit each other or the tree, and an empty split."""
     levels = hierarchy.num_levels
-    if available.ndim != 2 or available.shape[1] != levels or available.dtype != torch.bool:
-        raise ValueError(
-            f"available must be bool (exit, {levels}), one column a level of the tree, "
-            f"got {available.dtype} {tuple(available.shape)}"
-        )
     if labels.ndim != 2 or labels.shape[1] != levels:
         raise ValueError(
             f"labels must be (sample, {levels}), one column a level of the tree, "
             f"got {tuple(labels.shape)}"
         )
-    if not len(labels) or not len(available):
+    if not len(labels) or not head_mask:
         raise ValueError(
             f"records need at least one image and one exit, got {len(labels)} images "
-            f"and {len(available)} exits"
+            f"and {len(head_mask)} exits"
         )
     if len(logits) != levels:
         raise ValueError(f"logits must have one tensor a level ({levels}), got {len(logits)}")
     for level, tensor in enumerate(logits):
-        expected = (len(labels), len(available), hierarchy.num_classes[level])
+        expected = (len(labels), len(head_mask), hierarchy.num_classes[level])
         if tuple(tensor.shape) != expected or tensor.dtype != torch.float32:
             raise ValueError(
                 f"logits of level {hierarchy.level_names[level]!r} must be float32 (sample, exit, "
@@ -39,15 +36,12 @@ def check_shapes(
             )
 
 
-def check_cells(logits: Sequence[Tensor], available: Tensor, hierarchy: Hierarchy) -> None:
-    """Refuse an exit without a head, NaN where there is a head, and numbers where there is none."""
-    silent = (~available.any(dim=1)).nonzero().flatten().tolist()
-    if silent:
-        raise ValueError(f"every exit needs a head, none at exit {[n + 1 for n in silent]}")
-    for exit_index, level in torch.cartesian_prod(*map(torch.arange, available.shape)).tolist():
+def check_cells(logits: Sequence[Tensor], head_mask: HeadMask, hierarchy: Hierarchy) -> None:
+    """Refuse NaN where there is a head, and numbers where there is none."""
+    for exit_index, level in itertools.product(range(len(head_mask)), range(hierarchy.num_levels)):
         values = logits[level][:, exit_index]
         place = f"exit {exit_index + 1}, level {hierarchy.level_names[level]!r}"
-        if not available[exit_index, level]:
+        if not head_mask[exit_index][level]:
             if not values.isnan().all():
                 raise ValueError(
                     f"a cell without a head must hold NaN logits, got numbers: {place}"
@@ -112,13 +106,3 @@ def check_macs(name: str, macs: Sequence[int], num_exits: int) -> None:
     """Refuse costs that are negative or not one an exit."""
     if len(macs) != num_exits or min(macs) < 0:
         raise ValueError(f"{name} must be {num_exits} counts from 0 up, one an exit, got {macs}")
-
-
-def describe_cells(heads_grid: Iterable[Iterable[bool]], hierarchy: Hierarchy) -> str:
-    """The cells of a network in words, exits counted from 1: ``"exit 1 coarse, exit 1 fine"``."""
-    return ", ".join(
-        f"exit {exit_index + 1} {name}"
-        for exit_index, row in enumerate(heads_grid)
-        for name, has in zip(hierarchy.level_names, row, strict=True)
-        if has
-    )

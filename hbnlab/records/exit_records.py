@@ -1,6 +1,6 @@
 """What every exit of a network said about every image: computed once, then only read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hbnlab.entropy import entropy
+from hbnlab.head_mask import cells_of, check_head_mask, describe_cells
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.records import checks
 from hbnlab.records.scores import confidence, margin
@@ -57,7 +58,8 @@ class ExitRecords:
 
     Attributes:
         logits: one float32 tensor (sample, exit, class) a level, coarsest first.
-        available: bool (exit, level), which pairs have a head; every exit has at least one.
+        head_mask: ``head_mask[exit][level]`` is True where there is a head; given as any nested
+            sequence of bools or a bool tensor (exit, level). Every exit has at least one.
         labels: int64 (sample, level), the true classes.
         stage_macs: multiply-accumulates of each exit's piece of the trunk, for one image.
         branch_macs: multiply-accumulates of each exit's branch, its heads and gate included.
@@ -72,7 +74,7 @@ class ExitRecords:
     """
 
     logits: tuple[Tensor, ...]
-    available: Tensor
+    head_mask: Sequence[Sequence[bool]]
     labels: Tensor
     stage_macs: tuple[int, ...]
     branch_macs: tuple[int, ...]
@@ -87,8 +89,10 @@ class ExitRecords:
         object.__setattr__(self, "stage_macs", tuple(int(macs) for macs in self.stage_macs))
         object.__setattr__(self, "branch_macs", tuple(int(macs) for macs in self.branch_macs))
         object.__setattr__(self, "attributes", dict(self.attributes))
-        checks.check_shapes(self.logits, self.available, self.labels, self.hierarchy)
-        checks.check_cells(self.logits, self.available, self.hierarchy)
+        mask = check_head_mask(self.head_mask, len(self.head_mask), self.hierarchy)
+        object.__setattr__(self, "head_mask", mask)
+        checks.check_shapes(self.logits, mask, self.labels, self.hierarchy)
+        checks.check_cells(self.logits, mask, self.hierarchy)
         checks.check_labels(self.labels, self.hierarchy)
         checks.check_gate(self.gate_logits, len(self.labels))
         checks.check_attributes(self.attributes, len(self.labels))
@@ -101,12 +105,7 @@ class ExitRecords:
     @property
     def num_exits(self) -> int:
         """How many exits the network has."""
-        return self.available.shape[0]
-
-    @cached_property
-    def heads_grid(self) -> tuple[tuple[bool, ...], ...]:
-        """``heads_grid[exit][level]``: whether there is a head, in the form networks use."""
-        return tuple(tuple(bool(has) for has in row) for row in self.available.tolist())
+        return len(self.head_mask)
 
     @property
     def has_gate(self) -> bool:
@@ -116,7 +115,7 @@ class ExitRecords:
     @property
     def cells(self) -> tuple[tuple[int, int], ...]:
         """The (exit, level) pairs that have a head, in order."""
-        return tuple((int(e), int(level)) for e, level in self.available.nonzero().tolist())
+        return cells_of(self.head_mask)
 
     # ------------------------------------------------------------------ derived tables
 
@@ -139,7 +138,7 @@ class ExitRecords:
     def prediction(self) -> Int[Tensor, "sample exit level"]:
         """Class of the largest logit of every cell, the lower number at a tie."""
         best = torch.stack([logits.argmax(dim=-1) for logits in self.logits], dim=-1)
-        return best.masked_fill(~self.available, -1)
+        return best.masked_fill(~torch.tensor(self.head_mask, device=best.device), -1)
 
     @cached_property
     def correct(self) -> Bool[Tensor, "sample exit level"]:
@@ -161,7 +160,7 @@ class ExitRecords:
             name = self.hierarchy.level_names[level_index]
             raise ValueError(
                 f"there is no head at exit {exit_index + 1}, level {name!r}; the cells are: "
-                f"{checks.describe_cells(self.heads_grid, self.hierarchy)}"
+                f"{describe_cells(self.head_mask, self.hierarchy)}"
             )
         at = (slice(None), exit_index, level_index)
         return Cell(
@@ -208,7 +207,7 @@ class ExitRecords:
         Raises:
             ValueError: when an exit has no finest head.
         """
-        without = [row + 1 for row, has in enumerate(self.available[:, -1].tolist()) if not has]
+        without = [number for number, row in enumerate(self.head_mask, start=1) if not row[-1]]
         if without:
             raise ValueError(f"every exit needs a finest head to be summed, none at exit {without}")
         fine = self.logits[-1].double().softmax(dim=-1)
@@ -217,7 +216,7 @@ class ExitRecords:
         return replace(
             self,
             logits=(*lifted, self.logits[-1]),
-            available=torch.ones_like(self.available),
+            head_mask=((True,) * self.hierarchy.num_levels,) * self.num_exits,
         )
 
     # ------------------------------------------------------------------ writing
@@ -244,7 +243,8 @@ class ExitRecords:
         """Write one safetensors file with a JSON header; equal records give equal bytes."""
         tensors = {f"logits.{level}": logits for level, logits in enumerate(self.logits)}
         tensors |= {f"attribute.{name}": column for name, column in self.attributes.items()}
-        tensors |= {"available": self.available, "labels": self.labels}
+        # The name of the first file format; records written then stay readable.
+        tensors |= {"available": torch.tensor(self.head_mask), "labels": self.labels}
         if self.gate_logits is not None:
             tensors["gate_logits"] = self.gate_logits
         header = {
@@ -270,7 +270,7 @@ class ExitRecords:
         prefix = "attribute."
         return cls(
             logits=tuple(tensors[f"logits.{n}"] for n in range(tensors["available"].shape[1])),
-            available=tensors["available"],
+            head_mask=tensors["available"].tolist(),
             labels=tensors["labels"],
             gate_logits=tensors.get("gate_logits"),
             attributes={

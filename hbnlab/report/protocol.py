@@ -101,9 +101,7 @@ def tolerance_at(
 
 def has_two_heads(records: ExitRecords) -> bool:
     """Whether every exit has a finest and a coarsest head, which are not the same."""
-    return records.hierarchy.num_levels > 1 and all(
-        row[0] and row[-1] for row in records.heads_grid
-    )
+    return records.hierarchy.num_levels > 1 and all(row[0] and row[-1] for row in records.head_mask)
 
 
 def _gate_at(records: ExitRecords, exit_index: int, protocol: Protocol) -> SemanticGate:

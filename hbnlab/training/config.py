@@ -8,7 +8,7 @@ from typing import Any, Literal
 from hbnlab.models.alexnet import NAMES
 from hbnlab.types import Number
 
-Schedule = Literal["constant", "one-cycle"]
+Schedule = Literal["constant", "warmup-cosine"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -23,7 +23,7 @@ class TrainConfig:
         learning_rate: of Adam, in the joint training; the peak where the schedule has one.
         post_learning_rate: the same in post-training.
         weight_decay: L2 penalty added to Adam's gradient, as the study does.
-        schedule: ``"constant"``, or ``"one-cycle"``: linearly up over the first tenth of the
+        schedule: ``"constant"``, or ``"warmup-cosine"``: linearly up over the first tenth of the
             steps, then down to nothing along a cosine.
         dropout: probability to set in the network's branches, or None to leave it as it is.
         augment: whether training images are cropped and flipped, as far as the data set allows.
@@ -72,7 +72,7 @@ class TrainConfig:
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must be finite and at least 0, got {self.weight_decay}")
         _positive(self, "learning_rate", "post_learning_rate", "fine_weight", "gate_weight")
-        _one_of(self, "schedule", ("constant", "one-cycle"))
+        _one_of(self, "schedule", ("constant", "warmup-cosine"))
         _one_of(self, "precision", ("auto", "float32", "bfloat16"))
         if self.dropout is not None and not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
@@ -134,7 +134,7 @@ class TrainConfig:
             "learning_rate": 3e-3,
             "post_learning_rate": 1e-3,
             "weight_decay": 0.0,
-            "schedule": "one-cycle",
+            "schedule": "warmup-cosine",
             "dropout": 0.1,
             "augment": False,
         }

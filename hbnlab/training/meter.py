@@ -21,7 +21,7 @@ class Meter:
     def __init__(self, network: EarlyExitNetwork, device: torch.device) -> None:
         self.cells = [
             (exit_index, level_index)
-            for exit_index, row in enumerate(network.heads_grid)
+            for exit_index, row in enumerate(network.head_mask)
             for level_index, present in enumerate(row)
             if present
         ]

@@ -102,7 +102,7 @@ class GateObjective(Objective):
         if network.gate is None:
             raise ValueError(f"post-training needs a network with a gate, {network.name} has none")
         bare = [
-            number for number, row in enumerate(network.heads_grid, 1) if not (row[0] and row[-1])
+            number for number, row in enumerate(network.head_mask, 1) if not (row[0] and row[-1])
         ]
         if bare:
             raise ValueError(

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from hbnlab.plots.canvas import plural
+from hbnlab.formatting import plural
 from hbnlab.policies import Policy
 from hbnlab.records import ExitRecords
 
@@ -38,7 +38,7 @@ def records_problem(records: ExitRecords) -> str:
 def policy_problem(policy: Policy, records: ExitRecords) -> str:
     """Why a policy cannot decide about the records; empty where it can."""
     try:
-        policy.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
+        policy.check_fits(records.head_mask, records.hierarchy, records.has_gate)
     except ValueError as error:
         return f"The policy does not fit the records: {error}."
     return ""

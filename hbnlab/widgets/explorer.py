@@ -7,8 +7,9 @@ from functools import partial
 
 import ipywidgets as w
 
+from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation, sweep
-from hbnlab.plots.canvas import mega, percent, source
+from hbnlab.plots.canvas import source
 from hbnlab.policies import Policy, ThresholdPolicy, TwoLevelPolicy
 from hbnlab.records import ExitRecords
 from hbnlab.types import Number
@@ -185,7 +186,7 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         self._wished_budget.value = round(flops / 1e6, 6)
         return self._go_to_best(
             wish,
-            f"the most accurate within {mega(flops)} million FLOPs an image",
+            f"the most accurate within {millions(flops)} million FLOPs an image",
             lambda result: (result.accuracy, result.information, -result.mean_macs),
         )
 
@@ -194,7 +195,7 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         return (
             f"{self.python_line} on {source(self._records)}: accuracy {percent(now.accuracy)}, "
             f"specificity {percent(now.specificity)}, {now.information:.2f} bits an answer, "
-            f"{mega(now.mean_flops)} million FLOPs an image"
+            f"{millions(now.mean_flops)} million FLOPs an image"
         )
 
     def _page(self) -> str:
@@ -259,7 +260,9 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         """What is wished, and the two buttons that look for it."""
         now, most = self._evaluation, self._records.macs_to(self._records.num_exits - 1)
         accuracy = number("accuracy of at least (%)", (0.0, 100.0), round(100 * now.accuracy))
-        budget = number("at most (million FLOPs)", (0.0, 2e-6 * most), float(mega(now.mean_flops)))
+        budget = number(
+            "at most (million FLOPs)", (0.0, 2e-6 * most), float(millions(now.mean_flops))
+        )
         specificity = number("and finely at least (%)", (0.0, 100.0), 0.0)
 
         def for_accuracy() -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 import ipywidgets as w
 
-from hbnlab.plots.canvas import plural
+from hbnlab.formatting import plural
 from hbnlab.policies import Policy, TwoLevelPolicy
 from hbnlab.records import Decisions, ExitRecords
 from hbnlab.widgets.checks import Images, images_problem, policy_problem, records_problem

@@ -10,9 +10,9 @@ import ipywidgets as w
 from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 
+from hbnlab.formatting import percent
 from hbnlab.hierarchy import Hierarchy, default_level_names
 from hbnlab.history import History, Phase
-from hbnlab.plots.canvas import percent
 from hbnlab.widgets.controls import button, row
 from hbnlab.widgets.learning import LearningCurves
 from hbnlab.widgets.panel import Panel, message

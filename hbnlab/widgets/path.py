@@ -3,7 +3,7 @@
 import base64
 import html
 
-from hbnlab.plots.canvas import mega
+from hbnlab.formatting import millions
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.types import Number
 from hbnlab.widgets.shown import Shown
@@ -60,8 +60,8 @@ def _exit(shown: Shown, exit_index: int, x: Number) -> list[str]:
     parts += _heads(shown, exit_index, x)
     gate = ", gate" if records.has_gate and exit_index == 0 else ""
     cost, branch = (
-        mega(2 * records.stage_macs[exit_index]),
-        mega(2 * records.branch_macs[exit_index]),
+        millions(2 * records.stage_macs[exit_index]),
+        millions(2 * records.branch_macs[exit_index]),
     )
     parts.append(_box(x, _STAGE, f"stage {exit_index + 1}", f"{cost} MFLOPs", used=reached))
     name = f"branch {exit_index + 1}{gate}"
@@ -72,7 +72,7 @@ def _exit(shown: Shown, exit_index: int, x: Number) -> list[str]:
 
 def _heads(shown: Shown, exit_index: int, x: Number) -> list[str]:
     records, decision = shown.records, shown.decision
-    levels = [level for level, has in enumerate(records.heads_grid[exit_index]) if has]
+    levels = [level for level, has in enumerate(records.head_mask[exit_index]) if has]
     step = min(_HEAD_STEP, (_STEP - 20) / len(levels))
     parts = []
     for place, level in enumerate(levels):

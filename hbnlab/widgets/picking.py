@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from hbnlab.formatting import spoken
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.metrics import answer_values, entropy_gap
-from hbnlab.plots.canvas import spoken
 from hbnlab.records import Decisions, ExitRecords
 
 ANY = "any"
@@ -78,7 +78,7 @@ def _of_kind(
         return found
     fine = decisions.level_index == records.hierarchy.finest
     surer = torch.zeros_like(found)
-    for exit_index, has in enumerate(records.heads_grid):
+    for exit_index, has in enumerate(records.head_mask):
         if has[coarse_level] and has[-1]:
             gap = entropy_gap(records, exit_index, coarse_level=coarse_level)
             surer |= (decisions.exit_index == exit_index) & (gap < 0)

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hbnlab import metrics
+from hbnlab.formatting import millions, percent, plural
 from hbnlab.metrics import Evaluation
 from hbnlab.plots import HtmlFigure
-from hbnlab.plots.canvas import FLOPS_LABEL, as_percent, light_grid, mega, percent, plural
+from hbnlab.plots.canvas import FLOPS_LABEL, as_percent, light_grid
 from hbnlab.plots.palette import BLACK, BLUE, GREY, ORANGE, VERMILLION
 from hbnlab.records import ExitRecords
 from hbnlab.widgets.pictures import snapshot
@@ -70,7 +71,7 @@ class Planes:
         self._over(self._point, [point], [point])
         words = (
             f"Accuracy {percent(point.accuracy)} at specificity {percent(point.specificity)} and "
-            f"{mega(point.mean_flops)} million FLOPs an image, among "
+            f"{millions(point.mean_flops)} million FLOPs an image, among "
             f"{plural(len(self._laid), 'operating point')} of the same rule."
         )
         return snapshot(self._canvas, words)

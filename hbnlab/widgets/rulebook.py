@@ -201,7 +201,7 @@ class Rulebook:
 
     def _check_fits(self, policy: Policy) -> None:
         records = self._records
-        policy.check_fits(records.heads_grid, records.hierarchy, records.has_gate)
+        policy.check_fits(records.head_mask, records.hierarchy, records.has_gate)
 
     def _expected(self, policy: Policy) -> str:
         """What would be explored in the place of a policy that is not."""
@@ -241,7 +241,7 @@ class Rulebook:
     def _thresholds(self, kind: RuleKind, number: int, setting: Setting) -> list[list[float]]:
         """For each exit but the last so many thresholds: nobody leaves, quantiles, everybody."""
         low, high = threshold_limits(kind.policy, self._records.hierarchy)
-        cells = list(self._eager(kind, setting).cells(self._records.heads_grid))
+        cells = list(self._eager(kind, setting).cells(self._records.head_mask))
         table = getattr(self._records, kind.score)
         columns = []
         for exit_index in range(self._records.num_exits - 1):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hbnlab.formatting import spoken
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.plots.canvas import spoken
 from hbnlab.policies import (
     ConfidenceThreshold,
     EntropyThreshold,
@@ -56,7 +56,7 @@ def verdicts(policy: Policy, records: ExitRecords, index: int) -> tuple[BranchVe
     last = first + 1 if batch is None else min(first + batch, len(records))
     together = records.subset(torch.arange(first, last, device=records.labels.device))
     found = []
-    for exit_index in policy.looked_at(records.num_exits):
+    for exit_index in policy.consulted_exits(records.num_exits):
         view = ExitView.from_records(together, exit_index, batch)
         level = int(policy.step(exit_index, view)[index - first])
         at = _At(view, index - first, records.hierarchy, level)

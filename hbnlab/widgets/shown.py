@@ -7,8 +7,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from hbnlab.formatting import millions, spoken
 from hbnlab.metrics import answer_values
-from hbnlab.plots.canvas import mega, spoken
 from hbnlab.policies import Policy
 from hbnlab.records import Decisions, ExitRecords
 from hbnlab.widgets.rules import BranchVerdict, verdicts
@@ -40,7 +40,7 @@ class ImageDecision:
         right = "right" if self.is_right else "wrong"
         return (
             f"leaves at exit {self.exit_index + 1} with the {self.level} answer {self.answer}, "
-            f"{right}, after {mega(2 * self.macs)} million FLOPs"
+            f"{right}, after {millions(2 * self.macs)} million FLOPs"
         )
 
 

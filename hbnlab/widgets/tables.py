@@ -3,9 +3,10 @@
 import html
 from collections.abc import Sequence
 
+from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation
 from hbnlab.plots import HtmlFigure
-from hbnlab.plots.canvas import mega, percent, source
+from hbnlab.plots.canvas import source
 from hbnlab.records import ExitRecords
 
 _TABLE = "border-collapse: collapse; margin: 4px 0; font-size: 13px"
@@ -39,13 +40,13 @@ def explorer_page(records: ExitRecords, result: Evaluation, picture: HtmlFigure)
         ("hierarchical accuracy", [percent(result.hierarchical_accuracy)]),
         ("specificity", [percent(result.specificity)]),
         ("information", [f"{result.information:.2f} bits an answer"]),
-        ("FLOPs", [f"{mega(result.mean_flops)} million an image"]),
+        ("FLOPs", [f"{millions(result.mean_flops)} million an image"]),
     ]
     shares = [
         (
             f"exit {exit_index + 1}",
             [
-                percent(share) if records.heads_grid[exit_index][level] else "no head"
+                percent(share) if records.head_mask[exit_index][level] else "no head"
                 for level, share in enumerate(row)
             ],
         )

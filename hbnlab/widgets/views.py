@@ -2,7 +2,8 @@
 
 import html
 
-from hbnlab.plots.canvas import percent, source, spoken
+from hbnlab.formatting import percent, spoken
+from hbnlab.plots.canvas import source
 from hbnlab.plots.palette import level_style
 from hbnlab.records import ExitRecords
 from hbnlab.widgets.path import path_drawing

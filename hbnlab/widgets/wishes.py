@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation
-from hbnlab.plots.canvas import mega, percent
 from hbnlab.types import Number
 
 _SLACK = 1e-9
@@ -46,7 +46,7 @@ class Wish:
         among = ", of those that answer so many finely," if self.specificity else ""
         words = f"The highest accuracy{among} is {percent(max(r.accuracy for r in specific))}"
         able = [result.mean_flops for result in specific if self._is_accurate(result)]
-        cost = f", the lowest cost {mega(min(able))} million FLOPs an image" if able else ""
+        cost = f", the lowest cost {millions(min(able))} million FLOPs an image" if able else ""
         return f"{words}{cost}."
 
     def _is_specific(self, result: Evaluation) -> bool:
