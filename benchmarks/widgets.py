@@ -142,7 +142,7 @@ def monitor_changes() -> dict[str, Callable[[], object]]:
     numbers = itertools.count(1)
 
     def step() -> None:
-        monitor(Step("train", 30, 40, next(numbers), 700, 1.0, history))
+        monitor(Step("train", 30, 40, next(numbers), 700, lambda: 1.0, history))
 
     return {"monitor, step that is drawn": step}
 

@@ -3,8 +3,10 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+
+from hbnlab.types import Number
 
 
 def entropy(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
@@ -42,6 +44,32 @@ def information(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]
     """What softmax(logits) tells beyond a uniform guess, in bits, in [0, log2(cls)]."""
     ceiling = max_entropy(logits.shape[-1])
     return ((ceiling - entropy(logits)) / math.log(2)).clamp(min=0.0)
+
+
+def within_tolerance(
+    fine_entropy: Float[Tensor, "..."],
+    coarse_entropy: Float[Tensor, "..."],
+    fine_tolerance: Number | Tensor,
+) -> Bool[Tensor, "..."]:
+    """Whether a fine answer is at most slightly less certain than the coarse one: H_f - H_c < tau.
+
+    The comparison is strict. A larger tolerance means more fine answers: -inf allows none, +inf
+    all of them.
+
+    Args:
+        fine_entropy: H_f of the finest head, in nats.
+        coarse_entropy: H_c of the coarse head, in nats.
+        fine_tolerance: tau in nats; not NaN.
+
+    Example:
+        >>> coarse = torch.tensor([0.2, 0.2])
+        >>> within_tolerance(torch.tensor([0.5, 1.5]), coarse, fine_tolerance=0.5).tolist()
+        [True, False]
+
+    Source:
+        Algorithm 1 of the study.
+    """
+    return fine_entropy - coarse_entropy < fine_tolerance
 
 
 def max_entropy(num_classes: int) -> float:

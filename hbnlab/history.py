@@ -1,6 +1,6 @@
 """What training recorded, epoch by epoch: plots, widgets and notebooks read it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -113,6 +113,43 @@ class History:
     def from_spec(cls, rows: list[Mapping[str, Any]]) -> "History":
         """Read what ``to_spec`` wrote."""
         return cls([_epoch_from(row) for row in rows])
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a training run stands after one update: what ``on_step`` is given.
+
+    Attributes:
+        phase: ``"train"`` or ``"post-train"``.
+        epoch: from 1.
+        epochs: number of epochs of the phase.
+        number: of the step within its epoch, from 1.
+        steps: number of steps per epoch.
+        read_loss: reads the loss from the device; use the property ``loss``.
+        history: the epochs so far; the present one is added when it ends.
+
+    Example:
+        >>> step = Step("train", 1, 2, 10, 40, lambda: 0.5, History())
+        >>> f"{step.phase}, epoch {step.epoch} of {step.epochs}: loss {step.loss}"
+        'train, epoch 1 of 2: loss 0.5'
+    """
+
+    phase: Phase
+    epoch: int
+    epochs: int
+    number: int
+    steps: int
+    read_loss: Callable[[], float]
+    history: History
+
+    @property
+    def loss(self) -> float:
+        """Loss of this step's batch, before the update. Reading it waits for the device.
+
+        Raises:
+            FloatingPointError: when the loss or a gradient was not finite in this step or before.
+        """
+        return self.read_loss()
 
 
 def _epoch_from(row: Mapping[str, Any]) -> Epoch:

@@ -978,8 +978,8 @@ def test_a_monitor_serves_one_run_after_the_other(tiny_network, tiny_splits):
 
 
 def step_of(number: int, epoch: int = 1, **changes: Any) -> Step:
-    values: dict[str, Any] = {"phase": "train", "epochs": 2, "steps": 10, "loss": 1.0}
-    values |= {"history": make_history(RECORDS)} | changes
+    values: dict[str, Any] = {"phase": "train", "epochs": 2, "steps": 10}
+    values |= {"read_loss": lambda: 1.0, "history": make_history(RECORDS)} | changes
     return Step(epoch=epoch, number=number, **values)
 
 

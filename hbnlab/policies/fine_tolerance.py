@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Bool
 from torch import Tensor
 
+from hbnlab.entropy import within_tolerance
 from hbnlab.policies.two_levels import TwoLevelPolicy
 from hbnlab.policies.view import ExitView
 from hbnlab.types import Number
@@ -73,13 +74,12 @@ class FineTolerance(TwoLevelPolicy):
         fine_level = view.num_levels - 1
         fine = view.entropy(exit_index, fine_level)
         coarse = view.entropy(exit_index, self.coarse_level)
-        gap = fine - coarse
-        tolerable = gap < self.fine_tolerance
+        tolerable = within_tolerance(fine, coarse, self.fine_tolerance)
         if view.is_last:
             return {fine_level: tolerable, self.coarse_level: ~tolerable}
         threshold = self.thresholds[exit_index]
         answered_finely = tolerable & (fine < threshold)
         answered_coarsely = (coarse < threshold) & ~answered_finely
         if self.rule == "published-code":
-            answered_coarsely = answered_coarsely & (gap > self.fine_tolerance)
+            answered_coarsely = answered_coarsely & (fine - coarse > self.fine_tolerance)
         return {fine_level: answered_finely, self.coarse_level: answered_coarsely}

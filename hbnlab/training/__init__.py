@@ -1,7 +1,7 @@
 """Training: ``fit`` for all heads, ``post_train`` for the gate, ``TrainConfig`` for both."""
 
+from hbnlab.history import Step
 from hbnlab.training.config import TrainConfig
 from hbnlab.training.loop import OnStep, fit, post_train
-from hbnlab.training.run import Step
 
 __all__ = ["OnStep", "Step", "TrainConfig", "fit", "post_train"]

@@ -8,13 +8,13 @@ import torch
 from tqdm.auto import tqdm
 
 from hbnlab.data.split import Splits
-from hbnlab.history import History
+from hbnlab.history import History, Step
 from hbnlab.models.network import EarlyExitNetwork
 from hbnlab.training.config import TrainConfig
 from hbnlab.training.device import Hardware
 from hbnlab.training.meter import Meter, validate
 from hbnlab.training.objective import GateObjective, JointObjective, Objective
-from hbnlab.training.run import Run, Step
+from hbnlab.training.run import Run
 
 OnStep = Callable[[Step], bool | None]
 

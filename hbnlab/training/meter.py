@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hbnlab.data.split import Split
-from hbnlab.entropy import entropy
+from hbnlab.entropy import entropy, within_tolerance
 from hbnlab.history import CellScore, Phase
 from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.training.config import TrainConfig
@@ -111,7 +111,7 @@ def _answer(
     if gate is not None:
         says_fine = gate[:, 1] > gate[:, 0]
     else:
-        says_fine = entropy(fine) - tolerance < entropy(coarse)
+        says_fine = within_tolerance(entropy(fine), entropy(coarse), tolerance)
     if fine_level == coarse_level:
         says_fine = torch.ones_like(says_fine)
     is_right = torch.where(

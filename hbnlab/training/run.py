@@ -1,7 +1,7 @@
 """The moving parts of a run; ``hbnlab.training.loop`` puts them to work."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,35 +9,12 @@ from tqdm.auto import tqdm
 
 from hbnlab.checkpoint import RunState
 from hbnlab.data.split import Splits
-from hbnlab.history import Epoch, History, Phase
+from hbnlab.history import Epoch, History, Step
 from hbnlab.progress import progress_bar
 from hbnlab.training.config import Schedule
 from hbnlab.training.device import Hardware
 from hbnlab.training.meter import Meter, Validation
 from hbnlab.training.objective import Objective
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where a run stands after one update; what ``on_step`` is given.
-
-    Attributes:
-        phase: ``"train"`` or ``"post-train"``.
-        epoch: from 1.
-        epochs: how many there will be.
-        number: of the step within its epoch, from 1.
-        steps: how many an epoch has.
-        loss: of this step's batch, before the update.
-        history: the epochs so far; the present one is added when it ends.
-    """
-
-    phase: Phase
-    epoch: int
-    epochs: int
-    number: int
-    steps: int
-    loss: float
-    history: History
 
 
 class Run:
@@ -105,7 +82,7 @@ class Run:
                 f"{self._advice()}"
             )
         epochs, phase = self.objective.epochs, self.objective.phase
-        return Step(phase, epoch, epochs, number, self.steps, loss, self.state.history)
+        return Step(phase, epoch, epochs, number, self.steps, lambda: loss, self.state.history)
 
     def add_epoch(self, number: int, meter: Meter, checked: Validation, seconds: float) -> None:
         """Add an epoch to the history.

@@ -4,7 +4,6 @@ import html
 import threading
 import time
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import ipywidgets as w
 from IPython.core.getipython import get_ipython
@@ -12,51 +11,11 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from hbnlab.formatting import percent
 from hbnlab.hierarchy import Hierarchy, default_level_names
-from hbnlab.history import History, Phase
+from hbnlab.history import History, Step
 from hbnlab.widgets.controls import button, row
 from hbnlab.widgets.learning import LearningCurves
 from hbnlab.widgets.panel import Panel, message
 from hbnlab.widgets.tables import PAGE, ROW, table
-
-
-@runtime_checkable
-class TrainingStep(Protocol):
-    """Where a run stands after an update, as ``hbnlab.training.Step`` says it."""
-
-    @property
-    def phase(self) -> Phase:
-        """``"train"`` or ``"post-train"``."""
-        ...
-
-    @property
-    def epoch(self) -> int:
-        """From 1."""
-        ...
-
-    @property
-    def epochs(self) -> int:
-        """How many there will be."""
-        ...
-
-    @property
-    def number(self) -> int:
-        """Of the step within its epoch, from 1."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """How many an epoch has."""
-        ...
-
-    @property
-    def loss(self) -> float:
-        """Of this step."""
-        ...
-
-    @property
-    def history(self) -> History:
-        """The epochs that are over; the list goes on growing."""
-        ...
 
 
 class TrainingMonitor(Panel):
@@ -85,7 +44,7 @@ class TrainingMonitor(Panel):
         if not every >= 0:
             raise ValueError(f"every must be 0 or more seconds, got {every}")
         self._hierarchy, self._every = hierarchy, every
-        self._step: TrainingStep | None = None
+        self._step: Step | None = None
         self._stopping, self._is_running = threading.Event(), False
         self._losses: list[tuple[float, float]] = []
         self._curves: LearningCurves | None = None
@@ -96,7 +55,7 @@ class TrainingMonitor(Panel):
         self._status, self._shown_page = w.HTML(self._status_line()), w.HTML()
         self.widget = w.VBox([row(self._button), self._status, self._shown_page])
 
-    def __call__(self, step: TrainingStep) -> bool:
+    def __call__(self, step: Step) -> bool:
         """Take note of a step; ``fit`` calls this.
 
         Returns:
@@ -211,7 +170,7 @@ class TrainingMonitor(Panel):
             return False
         return self._losses[-1][0] >= self._step.epochs
 
-    def _is_first(self, step: TrainingStep) -> bool:
+    def _is_first(self, step: Step) -> bool:
         before = self._step
         return (
             before is None
@@ -220,7 +179,7 @@ class TrainingMonitor(Panel):
             or (step.epoch, step.number) <= (before.epoch, before.number)
         )
 
-    def _begin(self, step: TrainingStep) -> None:
+    def _begin(self, step: Step) -> None:
         """Forget the run before this one."""
         self._losses, self._curves = [], LearningCurves(step.epochs)
         self._stopping.clear()
