@@ -11,13 +11,13 @@ import torch
 from hbnlab import models
 from hbnlab.bench import SHARES, format_bench, run_bench
 from hbnlab.bench.clock import Clock, in_turn, threads_set
-from hbnlab.bench.limits import (
+from hbnlab.bench.comparisons import Row
+from hbnlab.bench.speed_limits import (
     early_exit_limit,
     flops_to_exits,
     one_pass_limit,
     pruned_flops_to_exits,
 )
-from hbnlab.bench.rows import Row
 from hbnlab.trees import CIFAR100
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

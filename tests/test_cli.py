@@ -11,8 +11,8 @@ from hbnlab import models
 from hbnlab.cli import main
 from hbnlab.cli.arguments import study_spelling, understood
 from hbnlab.cli.commands import data_choice
-from hbnlab.cli.tables import align
-from hbnlab.runs import CHECKPOINT, DataChoice, load_run
+from hbnlab.cli.console_tables import align
+from hbnlab.run_folder import CHECKPOINT, DataChoice, load_run
 
 COLOURS = {"warm/red": 0, "warm/yellow": 40, "cold/blue": 160, "cold/green": 90}
 

@@ -122,8 +122,8 @@ def _lint_with(folder: Path, module: str, line: str) -> subprocess.CompletedProc
         ("records", "import hbnlab.policies"),  # against the direction of a side
         ("data/__init__", "import hbnlab.losses"),
         ("metrics", "import hbnlab.collect"),  # bridges
-        ("collect", "import hbnlab.runs"),
-        ("runs", "import hbnlab.report"),
+        ("collect", "import hbnlab.run_folder"),
+        ("run_folder", "import hbnlab.report"),
         ("hierarchy", "import hbnlab.storage"),  # the base
         ("entropy", "import numpy"),
         ("metrics", "import matplotlib.pyplot"),  # what only some may use
@@ -153,8 +153,8 @@ def test_a_module_that_no_contract_names_is_refused(empty_package):
 def test_the_imports_of_the_design_are_allowed(empty_package):
     pytest.importorskip("importlinter", reason="the contracts are read by import-linter")
     allowed = {
-        "cli": "import argparse, hbnlab.bench, hbnlab.report, hbnlab.runs, hbnlab.widgets",
-        "runs": "import hbnlab.collect, hbnlab.inference, hbnlab.metrics, hbnlab.training",
+        "cli": "import argparse, hbnlab.bench, hbnlab.report, hbnlab.run_folder, hbnlab.widgets",
+        "run_folder": "import hbnlab.collect, hbnlab.inference, hbnlab.metrics, hbnlab.training",
         "report": "import hbnlab.inference, hbnlab.collect, hbnlab.plots, hbnlab.training",
         "collect": "import hbnlab.costs, hbnlab.models, hbnlab.records",
         "training": "import hbnlab.checkpoint, hbnlab.data, hbnlab.losses, hbnlab.progress",

@@ -20,13 +20,13 @@ from hbnlab.policies import ForcedExit
 from hbnlab.records import ExitRecords
 from hbnlab.report import Plan, published_results, reproduce
 from hbnlab.report.differences import DIFFERENCES
-from hbnlab.report.numbers import KEYS, plain
+from hbnlab.report.measured import kept_records
 from hbnlab.report.protocol import OURS, PUBLISHED, forced_exits
 from hbnlab.report.published import published_row
-from hbnlab.report.source import kept_records
-from hbnlab.report.spread import across_seeds, spread
-from hbnlab.report.tables import markdown_table, shown
-from hbnlab.runs import DataChoice, report_policies
+from hbnlab.report.report_tables import markdown_table, shown
+from hbnlab.report.results import KEYS, plain
+from hbnlab.report.seeds import across_seeds, spread
+from hbnlab.run_folder import DataChoice, report_policies
 
 TREE = Hierarchy.from_dict({"warm": ["red", "yellow"], "cool": ["green", "blue", "violet"]})
 COLOURS = torch.tensor(
@@ -241,7 +241,7 @@ def test_numbers_that_json_does_not_have_get_a_form_that_it_has():
 def test_a_second_start_runs_no_network_and_writes_the_same_bytes(paper_report, monkeypatch):
     out = paper_report.parent
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    monkeypatch.setattr("hbnlab.report.source.collect_records", None)
+    monkeypatch.setattr("hbnlab.report.measured.collect_records", None)
     reproduce(plan_of(out, names=PAPER_NAMES, paper_protocol=True), progress=False)
     after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert before.keys() == after.keys()

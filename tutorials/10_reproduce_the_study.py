@@ -42,7 +42,7 @@ from hbnlab import costs, data, models, plots, report
 from hbnlab.exercises import check, check_function
 from hbnlab.report.differences import DIFFERENCES
 from hbnlab.report.published import published_row
-from hbnlab.runs import DataChoice
+from hbnlab.run_folder import DataChoice
 from hbnlab.training import TrainConfig, fit
 from hbnlab.trees import CIFAR100
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hbnlab import models, report, runs
-from hbnlab.cli import lessons, tables
+from hbnlab import models, report, run_folder
+from hbnlab.cli import console_tables, lessons
 from hbnlab.storage import write_json
 from hbnlab.training import TrainConfig
 from hbnlab.training.device import choose_device
@@ -36,14 +36,16 @@ def demo(chosen: argparse.Namespace) -> int:
     choice = data_choice(chosen, chosen.dataset)
     print(f"hbnlab demo: Gran-HBN on {choice.name}, a quarter of the study's width")
     splits = choice.load()
-    network = models.create("gran-hbn", splits.hierarchy, width=runs.QUICK_WIDTH, seed=chosen.seed)
+    network = models.create(
+        "gran-hbn", splits.hierarchy, width=run_folder.QUICK_WIDTH, seed=chosen.seed
+    )
     config = TrainConfig.quick(choice.name, seed=chosen.seed, device=chosen.device)
-    history = runs.train_run(chosen.out, network, choice, splits, config)
-    tested = runs.examine(network, splits)
+    history = run_folder.train_run(chosen.out, network, choice, splits, config)
+    tested = run_folder.examine(network, splits)
     write_json(chosen.out / "test.json", tested.report)
-    runs.draw_demo(chosen.out, tested, history)
+    run_folder.draw_demo(chosen.out, tested, history)
     print(f"\ntrained {len(history.epochs)} epochs in {history.seconds:.0f} s\n")
-    print(tables.report(tested.report))
+    print(console_tables.report(tested.report))
     print(f"\nwritten to {chosen.out}:")
     for path in sorted(chosen.out.iterdir()):
         print(f"  {path.name:<28} {path.stat().st_size / 1e6:8.2f} MB")
@@ -56,11 +58,11 @@ def train(chosen: argparse.Namespace) -> int:
     choice = data_choice(chosen, chosen.dataset)
     out = chosen.out or Path("runs") / f"{chosen.model}-{choice.name}"
     config = train_config(chosen, choice.name)
-    width = runs.trained_width(chosen.preset, chosen.width)
+    width = run_folder.trained_width(chosen.preset, chosen.width)
     splits = choice.load()
     network = models.create(chosen.model, splits.hierarchy, width=width, seed=config.seed)
-    history = runs.train_run(out, network, choice, splits, config, resume=chosen.resume)
-    print(tables.last_epoch(history, splits.hierarchy))
+    history = run_folder.train_run(out, network, choice, splits, config, resume=chosen.resume)
+    print(console_tables.last_epoch(history, splits.hierarchy))
     print(f"written to {out}; look at the test images with: hbnlab test --out {out}")
     return 0
 
@@ -68,7 +70,7 @@ def train(chosen: argparse.Namespace) -> int:
 def test(chosen: argparse.Namespace) -> int:
     """Test a run, or any other weights."""
     if chosen.weights is None:
-        network, of_run, _ = runs.load_run(chosen.out)
+        network, of_run, _ = run_folder.load_run(chosen.out)
         choice = data_choice(chosen, chosen.dataset or of_run.name, of_run)
     else:
         network = models.create(chosen.model, weights=chosen.weights)
@@ -78,9 +80,9 @@ def test(chosen: argparse.Namespace) -> int:
             raise ValueError("which images? give --dataset with a file of weights")
         choice = data_choice(chosen, name)
     network.to(choose_device(chosen.device))
-    tested = runs.examine(network, choice.load())
+    tested = run_folder.examine(network, choice.load())
     write_json(chosen.out / "test.json", tested.report)
-    print(tables.report(tested.report))
+    print(console_tables.report(tested.report))
     print(f"\nwritten to {chosen.out / 'test.json'}")
     return 0
 
@@ -123,7 +125,7 @@ def bench(chosen: argparse.Namespace) -> int:
     )
     figure = chosen.out.with_suffix(".png")
     write_json(chosen.out, result)
-    runs.write_figure(figure, plots.bench_bars(result))
+    run_folder.write_figure(figure, plots.bench_bars(result))
     print(format_bench(result))
     print(f"written to {chosen.out} and {figure}")
     return 0
@@ -162,8 +164,8 @@ def call_patiently(command: Sequence[str]) -> int:
 
 
 def data_choice(
-    chosen: argparse.Namespace, name: str, before: runs.DataChoice | None = None
-) -> runs.DataChoice:
+    chosen: argparse.Namespace, name: str, before: run_folder.DataChoice | None = None
+) -> run_folder.DataChoice:
     """The data that the arguments ask for, and what they leave open as it was before.
 
     Args:
@@ -171,7 +173,7 @@ def data_choice(
         name: of the data set.
         before: the choice of a run; forgotten where it is of another data set.
     """
-    choice = before if before and before.name == name else runs.DataChoice(name=name)
+    choice = before if before and before.name == name else run_folder.DataChoice(name=name)
     given = {"three_levels": True} if chosen.three_levels else {}
     return replace(
         choice,

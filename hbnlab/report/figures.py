@@ -9,10 +9,10 @@ from hbnlab.metrics import Evaluation, sweep
 from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGate, budget_policies
 from hbnlab.progress import progress_bar
 from hbnlab.records import ExitRecords
+from hbnlab.report.measured import Measured
 from hbnlab.report.protocol import STUDY_TOLERANCES, Protocol, has_two_heads
 from hbnlab.report.published import published_results
-from hbnlab.report.source import Observed
-from hbnlab.runs import TOLERANCES, report_policies
+from hbnlab.run_folder import TOLERANCES, report_policies
 
 if TYPE_CHECKING:
     from hbnlab.plots import FigureFiles
@@ -54,7 +54,7 @@ class Drawn:
 
 
 def draw_figures(
-    networks: Mapping[str, Observed], test: Split, protocol: Protocol, *, progress: bool = True
+    networks: Mapping[str, Measured], test: Split, protocol: Protocol, *, progress: bool = True
 ) -> list[Drawn]:
     """Draw all figures that these networks allow; one that fails fails the report.
 
@@ -78,9 +78,9 @@ def draw_figures(
 
 
 def _sketches(
-    networks: Mapping[str, Observed], test: Split, protocol: Protocol
+    networks: Mapping[str, Measured], test: Split, protocol: Protocol
 ) -> Iterator[Sketch]:
-    records = {name: observed.test for name, observed in networks.items()}
+    records = {name: measured.test for name, measured in networks.items()}
     shown = _showcase(networks)
     study = published_results() if test.name == "cifar100" else None
     two_heads = has_two_heads(shown.test)
@@ -94,7 +94,7 @@ def _sketches(
     yield from _training(networks)
 
 
-def _leaving(shown: Observed, test: Split) -> Iterator[Sketch]:
+def _leaving(shown: Measured, test: Split) -> Iterator[Sketch]:
     """Where the images go under one rule."""
     from hbnlab import plots
 
@@ -140,7 +140,7 @@ def _pictures(split: Split):
 
 def _of_the_study(
     records: Mapping[str, ExitRecords],
-    shown: Observed,
+    shown: Measured,
     protocol: Protocol,
     study: Mapping[str, Any] | None,
 ) -> Iterator[Sketch]:
@@ -216,7 +216,7 @@ def _uncertainty(records: ExitRecords, study: Mapping[str, Any] | None) -> Itera
     )
 
 
-def _worth(networks: Mapping[str, Observed], shown: Observed) -> Iterator[Sketch]:
+def _worth(networks: Mapping[str, Measured], shown: Measured) -> Iterator[Sketch]:
     """What accuracy, information and FLOPs can be had for each other."""
     from hbnlab import plots
 
@@ -246,24 +246,24 @@ def _worth(networks: Mapping[str, Observed], shown: Observed) -> Iterator[Sketch
     )
 
 
-def _budgets(observed: Observed) -> list[Evaluation]:
+def _budgets(measured: Measured) -> list[Evaluation]:
     """Operating points of one network, from eager to patient."""
-    zeros = [0.0] * (observed.test.num_exits - 1)
+    zeros = [0.0] * (measured.test.num_exits - 1)
     rules: list[Any] = [EntropyThreshold(zeros)]
-    if has_two_heads(observed.test):
+    if has_two_heads(measured.test):
         rules = [FineTolerance(zeros, tolerance) for tolerance in TOLERANCES[::2]]
-        if observed.test.has_gate:
+        if measured.test.has_gate:
             rules = [SemanticGate(zeros)]
-    found = [budget_policies(rule, observed.val, BUDGETS) for rule in rules]
-    return sweep([policy for policies in found for policy in policies], observed.test)
+    found = [budget_policies(rule, measured.val, BUDGETS) for rule in rules]
+    return sweep([policy for policies in found for policy in policies], measured.test)
 
 
-def _training(networks: Mapping[str, Observed]) -> Iterator[Sketch]:
+def _training(networks: Mapping[str, Measured]) -> Iterator[Sketch]:
     """How the networks were trained, where that is known."""
     from hbnlab import plots
 
-    for name, observed in networks.items():
-        history, hierarchy = observed.history, observed.test.hierarchy
+    for name, measured in networks.items():
+        history, hierarchy = measured.history, measured.test.hierarchy
         if history is None:
             continue
         if history.of_phase("train").epochs:
@@ -283,7 +283,7 @@ def _training(networks: Mapping[str, Observed]) -> Iterator[Sketch]:
             )
 
 
-def _showcase(networks: Mapping[str, Observed]) -> Observed:
+def _showcase(networks: Mapping[str, Measured]) -> Measured:
     """The network for figures of one: Gran-HBN, else one with two heads an exit, else the last."""
     if "gran-hbn" in networks:
         return networks["gran-hbn"]

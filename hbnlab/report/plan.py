@@ -9,7 +9,7 @@ from hbnlab.models import bundled_names
 from hbnlab.models.alexnet import NAMES
 from hbnlab.models.weights import bundled_path
 from hbnlab.report.protocol import OURS, PUBLISHED, Protocol
-from hbnlab.runs import DataChoice, trained_width
+from hbnlab.run_folder import DataChoice, trained_width
 from hbnlab.training import TrainConfig
 
 Weights = Literal["bundled", "train"]

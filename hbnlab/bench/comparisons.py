@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hbnlab.bench import limits
+from hbnlab.bench import speed_limits
 from hbnlab.bench.clock import Times, medians, ratios
-from hbnlab.bench.work import Work
+from hbnlab.bench.workload import Work
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def make_rows(work: Work, times: Times, shares: Sequence[float]) -> list[Row]:
     """All comparisons, from the seconds of every round."""
     seconds = medians(times)
     to_exits = [seconds[f"to exit {index + 1}"] for index in work.exits]
-    flops = limits.flops_to_exits(work.network)
+    flops = speed_limits.flops_to_exits(work.network)
     return [
         *_leaving_early(times, flops, to_exits, shares),
         *_against_the_roof(work, times, flops, shares),
@@ -67,8 +67,8 @@ def _leaving_early(
     times: Times, flops: Sequence[int], to_exits: Sequence[float], shares: Sequence[float]
 ) -> list[Row]:
     ideal = {
-        "FLOPs-ideal": limits.early_exit_limit(flops, shares),
-        "time-ideal": limits.early_exit_limit(to_exits, shares),
+        "FLOPs-ideal": speed_limits.early_exit_limit(flops, shares),
+        "time-ideal": speed_limits.early_exit_limit(to_exits, shares),
     }
     full, pooled = times["all exits"], times["leaving early, pooled"]
     apart = times["leaving early, not pooled"]
@@ -87,9 +87,9 @@ def _leaving_early(
 def _against_the_roof(
     work: Work, times: Times, flops: Sequence[int], shares: Sequence[float]
 ) -> list[Row]:
-    peak = limits.peak_flops(medians(times))
+    peak = speed_limits.peak_flops(medians(times))
     full_roof = len(work.images) * flops[-1] / peak
-    early_roof = len(work.images) * limits.mean_cost(flops, shares) / peak
+    early_roof = len(work.images) * speed_limits.mean_cost(flops, shares) / peak
     full, pooled = times["all exits"], times["leaving early, pooled"]
     contiguous, single = times["all exits, contiguous"], times["one image at a time"]
     return [
@@ -118,21 +118,21 @@ def _one_pass(
 ) -> list[Row]:
     count, number = len(work.tolerances), len(work.policies)
     once = times["one pass"]
-    pruned = limits.pruned_flops_to_exits(work.network)
+    pruned = speed_limits.pruned_flops_to_exits(work.network)
     return [
         Row(
             f"one pass and {number} policies over {number} runs",
             ratios(times["a run for each policy"], once),
             {
-                "FLOPs-ideal": limits.one_pass_limit(flops, flops[-1], count),
-                "time-ideal": limits.one_pass_limit(to_exits, to_exits[-1], count),
+                "FLOPs-ideal": speed_limits.one_pass_limit(flops, flops[-1], count),
+                "time-ideal": speed_limits.one_pass_limit(to_exits, to_exits[-1], count),
             },
             at_least=80.0,
         ),
         Row(
             f"the same over {number} runs of one branch each",
             ratios(times["a run for each policy, leaving early"], once),
-            {"FLOPs-ideal": limits.one_pass_limit(pruned, flops[-1], count)},
+            {"FLOPs-ideal": speed_limits.one_pass_limit(pruned, flops[-1], count)},
         ),
         Row(
             f"evaluating {number} policies, share of the pass",

@@ -28,6 +28,7 @@ from hbnlab.metrics import (
 )
 from hbnlab.policies import Policy
 from hbnlab.records import ExitRecords
+from hbnlab.report.measured import Measured
 from hbnlab.report.protocol import (
     STUDY_TOLERANCES,
     Protocol,
@@ -35,8 +36,7 @@ from hbnlab.report.protocol import (
     has_two_heads,
     tolerance_at,
 )
-from hbnlab.report.source import Observed
-from hbnlab.runs import report_policies
+from hbnlab.run_folder import report_policies
 
 REPEATS = 300
 REGION_BATCHES = (1, 64, 512)
@@ -71,15 +71,15 @@ KEYS = {
 """What the keys of results.json mean; it stands in the file."""
 
 
-def network_numbers(observed: Observed, protocol: Protocol) -> dict[str, Any]:
+def network_numbers(measured: Measured, protocol: Protocol) -> dict[str, Any]:
     """All numbers of one network of one seed; ``KEYS`` says what they are."""
-    test = observed.test
+    test = measured.test
     numbers: dict[str, Any] = {
-        "seed": observed.seed,
-        "width": observed.width,
-        "parameters": observed.parameters,
-        "size_mb": observed.size_mb,
-        "saw_augmented": observed.saw_augmented,
+        "seed": measured.seed,
+        "width": measured.width,
+        "parameters": measured.parameters,
+        "size_mb": measured.size_mb,
+        "saw_augmented": measured.saw_augmented,
         "fingerprint": test.fingerprint,
     }
     numbers["exits"] = list(_exit_rows(test, protocol))
@@ -91,8 +91,8 @@ def network_numbers(observed: Observed, protocol: Protocol) -> dict[str, Any]:
     if by_tolerance and not protocol.is_published:
         numbers["curves"] = list(_curve_rows(test))
     if not protocol.is_published:
-        numbers["rules"] = list(_rule_rows(observed))
-        numbers["calibration"] = list(_calibration_rows(observed))
+        numbers["rules"] = list(_rule_rows(measured))
+        numbers["calibration"] = list(_calibration_rows(measured))
     return plain(numbers)
 
 
@@ -135,18 +135,18 @@ def _sweep_rows(records: ExitRecords, protocol: Protocol) -> Iterator[dict[str, 
         }
 
 
-def _rule_rows(observed: Observed) -> Iterator[dict[str, Any]]:
+def _rule_rows(measured: Measured) -> Iterator[dict[str, Any]]:
     """Leaving early, with what was fitted on validation records, on the test records."""
-    if observed.test.num_exits == 1:
+    if measured.test.num_exits == 1:
         return
-    for name, policy in report_policies(observed.val).items():
-        if observed.test.has_gate and not policy.needs_gate:
+    for name, policy in report_policies(measured.val).items():
+        if measured.test.has_gate and not policy.needs_gate:
             continue  # the gate replaces the tolerance
         row: dict[str, Any] = {"name": name}
         row |= {key: value for key, value in policy.settings().items() if value is not None}
-        decisions = policy.decide(observed.test)
-        shares = evaluate(decisions, observed.test).shares
-        yield row | _values(policy, observed.test, None) | {"shares": shares}
+        decisions = policy.decide(measured.test)
+        shares = evaluate(decisions, measured.test).shares
+        yield row | _values(policy, measured.test, None) | {"shares": shares}
 
 
 def _values(policy: Policy, records: ExitRecords, protocol: Protocol | None) -> dict[str, Any]:
@@ -229,19 +229,19 @@ def _curve_rows(records: ExitRecords) -> Iterator[dict[str, Any]]:
         yield {"exit": exit_index + 1, "own_heads": own, "sums_of_fine": summed}
 
 
-def _calibration_rows(observed: Observed) -> Iterator[dict[str, Any]]:
-    temperatures = fit_temperatures(observed.val)
-    scaled = with_temperatures(observed.test, temperatures)
-    for exit_index, level in observed.test.cells:
+def _calibration_rows(measured: Measured) -> Iterator[dict[str, Any]]:
+    temperatures = fit_temperatures(measured.val)
+    scaled = with_temperatures(measured.test, temperatures)
+    for exit_index, level in measured.test.cells:
         before, after = (
             reliability(source, exit_index, level).expected_error
-            for source in (observed.test, scaled)
+            for source in (measured.test, scaled)
         )
         yield {
             "exit": exit_index + 1,
-            "level": observed.test.hierarchy.level_names[level],
+            "level": measured.test.hierarchy.level_names[level],
             "expected_error": before,
             "temperature": float(temperatures[exit_index, level]),
             "expected_error_scaled": after,
-            "failure_auroc": failure_auroc(observed.test, exit_index, level),
+            "failure_auroc": failure_auroc(measured.test, exit_index, level),
         }

@@ -11,11 +11,11 @@ import torch
 from hbnlab.data import Splits
 from hbnlab.progress import progress_bar
 from hbnlab.report.figures import Drawn, draw_figures
-from hbnlab.report.numbers import KEYS, network_numbers
+from hbnlab.report.measured import Measured, Times, measure
+from hbnlab.report.page import figure_path, write_report
 from hbnlab.report.plan import Plan
-from hbnlab.report.source import Observed, Times, observe
-from hbnlab.report.spread import across_seeds
-from hbnlab.report.writing import figure_path, write_report
+from hbnlab.report.results import KEYS, network_numbers
+from hbnlab.report.seeds import across_seeds
 from hbnlab.storage import atomic_path, write_json, write_text
 
 
@@ -49,7 +49,7 @@ def reproduce(plan: Plan, *, progress: bool = True) -> Path:
         splits = plan.choice.load()
     _check_tree(plan, splits)
     with _one_thread() if plan.weights == "bundled" else nullcontext():
-        networks = _observe_all(plan, splits, times, progress)
+        networks = _measure_all(plan, splits, times, progress)
     with times.of("numbers"), _one_thread():
         results = _results(plan, splits, networks, progress)
     first = {name: seeds[0] for name, seeds in networks.items()}
@@ -83,23 +83,23 @@ def _check_tree(plan: Plan, splits: Splits) -> None:
         )
 
 
-def _observe_all(
+def _measure_all(
     plan: Plan, splits: Splits, times: Times, progress: bool
-) -> dict[str, list[Observed]]:
+) -> dict[str, list[Measured]]:
     """Every network of every seed, with its records."""
-    networks: dict[str, list[Observed]] = {name: [] for name in plan.names}
+    networks: dict[str, list[Measured]] = {name: [] for name in plan.names}
     total = len(plan.names) * len(plan.seeds)
     with progress_bar(total, "networks", "network", shown=progress) as bar:
         for name, seeds in networks.items():
             for seed in plan.seeds:
                 bar.set_postfix_str(f"{name}, seed {seed}")
-                seeds.append(observe(plan, name, seed, splits, times, progress=progress))
+                seeds.append(measure(plan, name, seed, splits, times, progress=progress))
                 bar.update()
     return networks
 
 
 def _results(
-    plan: Plan, splits: Splits, networks: Mapping[str, Sequence[Observed]], progress: bool
+    plan: Plan, splits: Splits, networks: Mapping[str, Sequence[Measured]], progress: bool
 ) -> dict[str, Any]:
     numbers: dict[str, list[dict[str, Any]]] = {}
     with progress_bar(len(networks), "numbers", "network", shown=progress) as bar:

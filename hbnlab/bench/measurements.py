@@ -8,9 +8,9 @@ import torch
 
 from hbnlab import models
 from hbnlab.bench.clock import Clock, Times, in_turn, medians, threads_set
-from hbnlab.bench.limits import flops_to_exits, peak_flops
-from hbnlab.bench.rows import make_rows
-from hbnlab.bench.work import Work
+from hbnlab.bench.comparisons import make_rows
+from hbnlab.bench.speed_limits import flops_to_exits, peak_flops
+from hbnlab.bench.workload import Work
 from hbnlab.collect import collect_records
 from hbnlab.inference import predict
 from hbnlab.policies import EntropyThreshold, fit_thresholds

@@ -17,7 +17,7 @@ from hbnlab.models import EarlyExitNetwork
 from hbnlab.models.weights import load_weights
 from hbnlab.records import ExitRecords
 from hbnlab.report.plan import Plan
-from hbnlab.runs import train_run
+from hbnlab.run_folder import train_run
 from hbnlab.training.device import choose_device
 
 AUGMENTATION_SEED = 0
@@ -38,7 +38,7 @@ class Times:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Observed:
+class Measured:
     """One trained network and what it said; the network itself is no longer needed.
 
     Attributes:
@@ -64,9 +64,9 @@ class Observed:
     saw_augmented: bool | None
 
 
-def observe(
+def measure(
     plan: Plan, name: str, seed: int, splits: Splits, times: Times, *, progress: bool = True
-) -> Observed:
+) -> Measured:
     """Load or train one network and collect its records, as far as they are not there yet."""
     label = f"{name} seed {seed}"
     with times.of(f"{label}: weights"):
@@ -80,7 +80,7 @@ def observe(
         path = folder / ("records-test-augmented" if augmented else "records-test")
         path = path.with_suffix(".safetensors")
         test = kept_records(path, network, splits.test, augmented=augmented, progress=progress)
-    return Observed(
+    return Measured(
         name=name,
         seed=seed,
         width=network.width,

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hbnlab.report.numbers import REGION_BATCHES
 from hbnlab.report.published import PublishedRow, published_results, published_row
-from hbnlab.report.spread import spread
+from hbnlab.report.results import REGION_BATCHES
+from hbnlab.report.seeds import spread
 
 Rows = Sequence[Mapping[str, Any]]
 """The same row of a table, once a seed."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hbnlab.report import tables
+from hbnlab.report import report_tables
 from hbnlab.report.differences import DIFFERENCES
 from hbnlab.report.figures import Drawn
 from hbnlab.report.plan import Plan
@@ -154,48 +154,49 @@ def _first_seed(results: Mapping[str, Any]) -> Mapping[str, Any]:
 def _table_sections(results: Mapping[str, Any]) -> Iterator[str]:
     """Every table for which there are numbers, with what to know about it."""
     sections = {key for seeds in results["networks"].values() for one in seeds for key in one}
-    yield f"## Networks\n\n{tables.networks_table(results)}"
+    yield f"## Networks\n\n{report_tables.networks_table(results)}"
     yield (
         "## All images at one exit\n\nThe study's table. For Gran-HBN its columns hold the means "
         "over all tolerances at which every answer was coarse or fine, or the value at the "
-        f"tolerance named.\n\n{tables.exits_table(results)}"
+        f"tolerance named.\n\n{report_tables.exits_table(results)}"
     )
     if "rules" in sections:
         yield (
             "## Leaving early\n\nHalf of the images that reach an early exit shall leave there: "
             "thresholds fitted so on validation images, numbers on test images. FLOPs are those "
-            f"that run. The study publishes no such table.\n\n{tables.rules_table(results)}"
+            f"that run. The study publishes no such table.\n\n{report_tables.rules_table(results)}"
         )
     if "regions" in sections:
         yield (
             "## Operating region of the tolerance\n\nFrom which fine tolerance to which the share "
             "of fine answers goes from 0 to 1, in nats. With coarse probabilities summed from the "
             "fine ones, the region of single images lies within provable bounds."
-            f"\n\n{tables.regions_table(results)}"
+            f"\n\n{report_tables.regions_table(results)}"
         )
     if "overlap" in sections:
         yield (
             "## Overlap of fine and coarse uncertainty\n\nOverlap coefficient: area under the "
             "lower of the two densities. AUROC: chance that a fine entropy exceeds a coarse one of "
-            f"another image. The study shows means of 64.\n\n{tables.overlap_table(results)}"
+            f"another image. The study shows means of 64.\n\n{report_tables.overlap_table(results)}"
         )
     if "curves" in sections:
         yield (
             "## Two heads or one\n\nArea under precision over recall when every image is answered "
             "by the most informative class of enough probability (Valmadre, 2022): with the "
-            f"exit's own heads, and with its fine head summed.\n\n{tables.curves_table(results)}"
+            "exit's own heads, and with its fine head summed."
+            f"\n\n{report_tables.curves_table(results)}"
         )
     if "rules" in sections:
         yield (
             "## Severity of mistakes\n\nHeight of the lowest common ancestor of answer and truth, "
             "in levels: over the mistakes, and over all images, for the first alone rewards many "
-            f"harmless mistakes.\n\n{tables.severity_table(results)}"
+            f"harmless mistakes.\n\n{report_tables.severity_table(results)}"
         )
     if "calibration" in sections:
         yield (
             "## Calibration\n\nExpected calibration error before and after a temperature fitted "
             "on validation images, and how well low entropy tells right from wrong (AUROC)."
-            f"\n\n{tables.calibration_table(results)}"
+            f"\n\n{report_tables.calibration_table(results)}"
         )
         yield from _same_heads(results)
 
@@ -239,7 +240,7 @@ def _differences(plan: Plan) -> Iterator[str]:
         [str(number), one.what, one.study, one.ours, one.published]
         for number, one in enumerate(DIFFERENCES, start=1)
     ]
-    yield tables.markdown_table(titles, rows)
+    yield report_tables.markdown_table(titles, rows)
 
 
 def _augmentation_note(plan: Plan, results: Mapping[str, Any]) -> str:
