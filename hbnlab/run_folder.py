@@ -154,7 +154,7 @@ def draw_demo(out: Path, tested: Tested, history: History) -> None:
     from hbnlab import plots
 
     figures = {
-        "exits.png": plots.exits_and_rules(tested.records, list(tested.policies.values())),
+        "exits.png": plots.exits_and_policies(tested.records, list(tested.policies.values())),
         "training.png": plots.training_curves(history, tested.records.hierarchy),
     }
     for name, axes in figures.items():

@@ -36,7 +36,7 @@ def rules(records: ExitRecords) -> list[FineTolerance]:
     return [FineTolerance(thresholds, tolerance) for tolerance in (-0.2, 0.2, 0.6)]
 
 
-def study_of(*networks: str) -> dict[str, Any]:
+def published_of(*networks: str) -> dict[str, Any]:
     """Published results in their form, with two tolerances."""
     many = {"accuracy": [64.0, 52.0], "hierarchical_accuracy": [64.0, 65.0], "flops": 31_784_960}
     exits = {str(number): many | {"specificity": [0.0, 1.0]} for number in (1, 2, 3)}

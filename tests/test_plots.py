@@ -87,9 +87,9 @@ FIGURES = {
         lambda r, **kw: plots.example(images_of(r)[3], r, 3, **kw),
         lambda r: 1 + r.hierarchy.num_levels,
     ),
-    "exits_and_rules": one(lambda r, **kw: plots.exits_and_rules(r, rules(r), **kw)),
-    "frontier": many(
-        lambda r, **kw: plots.frontier({"tolerance": metrics.sweep(rules(r), r)}, **kw),
+    "exits_and_policies": one(lambda r, **kw: plots.exits_and_policies(r, rules(r), **kw)),
+    "pareto_fronts": many(
+        lambda r, **kw: plots.pareto_fronts({"tolerance": metrics.sweep(rules(r), r)}, **kw),
         lambda r: 2,
     ),
     "hierarchy_tree": one(
@@ -229,7 +229,7 @@ def test_a_picture_for_jupyter_carries_its_words_and_is_shown_once():
 def test_the_words_hold_the_numbers_of_the_metrics():
     records = random_records(64, gate=False)
     row = metrics.cell_table(records)[0]
-    words = plots.describe(plots.exits_and_rules(records))
+    words = plots.describe(plots.exits_and_policies(records))
     assert f"exit 1 coarse {100 * row['accuracy']:.1f} % at {row['flops'] / 1e6:.3g};" in words
     overlap = metrics.uncertainty_overlap(records, 0, batch_size=4, bins=8).coefficient
     words = plots.describe(plots.entropy_densities(records, batch_size=4))

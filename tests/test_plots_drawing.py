@@ -6,7 +6,7 @@ import pytest
 import torch
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle, StepPatch
-from plot_inputs import images_of, make_history, rules, study_of
+from plot_inputs import images_of, make_history, published_of, rules
 from random_records import DEEP, PETS, random_records
 
 from hbnlab import metrics, plots
@@ -112,13 +112,13 @@ def test_a_colour_bar_is_there_only_where_rules_differ_in_specificity():
     records = random_records(64, gate=False)
     alike = [EntropyThreshold([0.5, 0.5]), EntropyThreshold([0.1, 0.1])]
     for policies, bars in ((rules(records), 1), (alike, 0)):
-        figure = plots.figure_of(plots.exits_and_rules(records, policies))
+        figure = plots.figure_of(plots.exits_and_policies(records, policies))
         assert len(figure.axes) == 1 + bars
 
 
 def test_a_level_without_heads_is_not_in_the_legend():
     records = random_records(64, gate=False, heads=[[False, True]] * 3)
-    ax = plots.exits_and_rules(records)
+    ax = plots.exits_and_policies(records)
     assert ax.get_legend_handles_labels()[1] == ["all images fine"]
 
 
@@ -193,7 +193,7 @@ def test_the_frontier_joins_what_no_policy_beats():
         "threshold": metrics.sweep([EntropyThreshold([t, t]) for t in (0.2, 0.6, 1.0)], records),
     }
     everything = [result for row in results.values() for result in row]
-    left, right = plots.frontier(results)
+    left, right = plots.pareto_fronts(results)
     for ax, gain in ((left, "accuracy"), (right, "information")):
         best = [everything[n] for n in metrics.frontier(everything, gain=gain)]
         assert list(ax.lines[0].get_ydata()) == [getattr(result, gain) for result in best]
@@ -203,26 +203,26 @@ def test_the_frontier_joins_what_no_policy_beats():
 
 
 def test_the_study_is_laid_under_ours_and_named():
-    records, study = random_records(64, gate=False), study_of("gran-hbn")
+    records, published = random_records(64, gate=False), published_of("gran-hbn")
     drawn = [
-        plots.accuracy_against_tolerance(records, study=study),
-        plots.accuracy_against_specificity({"gran-hbn": records}, study=study),
-        plots.accuracy_against_flops({"gran-hbn": records}, study=study),
-        plots.operating_regions(records, study=study),
+        plots.accuracy_against_tolerance(records, published=published),
+        plots.accuracy_against_specificity({"gran-hbn": records}, published=published),
+        plots.accuracy_against_flops({"gran-hbn": records}, published=published),
+        plots.operating_regions(records, published=published),
     ]
     for figure in drawn:
-        assert plots.describe(figure).endswith("In grey what the study published.")
-    line = next(x for x in drawn[0][0, 0].lines if x.get_label() == "study, accuracy")
+        assert plots.describe(figure).endswith("The published results are in grey.")
+    line = next(x for x in drawn[0][0, 0].lines if x.get_label() == "published, accuracy")
     assert list(line.get_ydata()) == [0.64, 0.52]
-    assert [t.get_text() for t in drawn[3].get_xticklabels()][-1] == "study, 512"
+    assert [t.get_text() for t in drawn[3].get_xticklabels()][-1] == "published, 512"
 
 
 def test_an_exit_that_the_study_has_not_is_left_out_and_a_network_refused():
-    records, study = random_records(64, num_exits=4, gate=False), study_of("b-alexnet")
+    records, published = random_records(64, num_exits=4, gate=False), published_of("b-alexnet")
     with pytest.raises(ValueError, match=r"results of 'gran-hbn', got those of \['b-alexnet'\]"):
-        plots.accuracy_against_tolerance(records, study=study)
+        plots.accuracy_against_tolerance(records, published=published)
     assert not plt.get_fignums()
-    grid = plots.accuracy_against_tolerance(records, study=study_of("gran-hbn"))
+    grid = plots.accuracy_against_tolerance(records, published=published_of("gran-hbn"))
     assert [len(ax.lines) for ax in grid[1]] == [2, 2, 2, 1]
 
 
@@ -240,7 +240,7 @@ def test_an_exit_that_the_study_has_not_is_left_out_and_a_network_refused():
         ),
         (lambda r: plots.accuracy_against_flops({}), "at least one, got none"),
         (lambda r: plots.accuracy_against_specificity({}), "at least one, got none"),
-        (lambda r: plots.frontier({"none": []}), "at least one evaluation"),
+        (lambda r: plots.pareto_fronts({"none": []}), "at least one evaluation"),
         (lambda r: plots.operating_regions(r, batch_sizes=[]), "at least one size"),
         (lambda r: plots.operating_regions(r, batch_sizes=[0]), "1 or more, got 0"),
         (lambda r: plots.accuracy_against_tolerance(r, tolerances=[]), "at least one tolerance"),

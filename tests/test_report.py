@@ -151,7 +151,7 @@ def test_the_page_names_what_was_run_and_what_was_not(report, bundled, tmp_path)
     there = plan_of(tmp_path, choice=choice, names=("gran-hbn",), paper_protocol=True)
     page = reproduce(there, progress=False).read_text()
     assert "was not run here" not in page
-    assert "In grey what the study published" in page
+    assert "The published results are in grey" in page
     assert "gran-hbn: training" in page
     assert "gran-hbn were trained without augmentation" in page
 

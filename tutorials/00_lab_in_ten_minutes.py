@@ -134,7 +134,7 @@ assert records.cells == ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1))
 # computation as exit 1. How much better are its answers? And how far is coarse above fine?
 
 # %%
-plots.to_html(plots.exits_and_rules(records))
+plots.to_html(plots.exits_and_policies(records))
 
 # %%
 accuracy = records.correct.float().mean(dim=0)  # (exit, level)

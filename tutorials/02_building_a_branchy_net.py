@@ -354,7 +354,7 @@ assert records.macs_to(0) < 0.5 * records.macs_to(2)
 # better than exit 1. Will that be so here?
 
 # %%
-plots.to_html(plots.exits_and_rules(records))
+plots.to_html(plots.exits_and_policies(records))
 
 # %%
 fine = records.correct[:, :, 1].float().mean(dim=0)

@@ -284,7 +284,7 @@ print("Over a third of all images, counted as strictly as that.")
 
 # %%
 budgets = budget_policies(EntropyThreshold([0, 0]), sem_val, number=20)
-plots.to_html(plots.exits_and_rules(sem, budgets))
+plots.to_html(plots.exits_and_policies(sem, budgets))
 
 # %%
 found = [evaluate(policy.decide(sem), sem) for policy in budgets]

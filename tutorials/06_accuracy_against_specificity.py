@@ -169,7 +169,7 @@ print("Summed coarse answers are as accurate as those of a head of their own, wi
 # factor, roughly, should the region shrink from batches of 1 to batches of 64? And to 512?
 
 # %%
-plots.to_html(plots.operating_regions(gran, study=published_results()))
+plots.to_html(plots.operating_regions(gran, published=published_results()))
 
 # %%
 spread = {size: metrics.entropy_gap(gran, 0, batch_size=size).std() for size in (1, 64)}

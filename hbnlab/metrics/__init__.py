@@ -19,6 +19,11 @@ from hbnlab.metrics.overlaps import (
     uncertainty_overlap,
 )
 from hbnlab.metrics.ranking import frontier, top_k_accuracy, unbeaten
+from hbnlab.metrics.reference_curves import (
+    PublishedResults,
+    ReferenceCurve,
+    reference_curve,
+)
 from hbnlab.metrics.regions import (
     OperatingRegion,
     entropy_gap,
@@ -36,6 +41,8 @@ __all__ = [
     "OperatingCurve",
     "OperatingRegion",
     "Overlap",
+    "PublishedResults",
+    "ReferenceCurve",
     "Reliability",
     "Severity",
     "answer_values",
@@ -52,6 +59,7 @@ __all__ = [
     "operating_curve",
     "operating_region",
     "overlap_coefficient",
+    "reference_curve",
     "reliability",
     "severity",
     "sweep",

@@ -7,18 +7,18 @@ figure function saves, shows or changes settings.
 
 from hbnlab.plots.alt import HtmlFigure, describe, figure_of, set_description, to_html
 from hbnlab.plots.benchmarks import bench_bars
-from hbnlab.plots.costs import accuracy_against_flops, exits_and_rules
-from hbnlab.plots.curves import post_training_curve, training_curves
 from hbnlab.plots.diagram import network_diagram
 from hbnlab.plots.examples import example
 from hbnlab.plots.files import FigureFiles, to_files
-from hbnlab.plots.frontiers import frontier
+from hbnlab.plots.flops import accuracy_against_flops, exits_and_policies
 from hbnlab.plots.heads import confusion_matrix, reliability_diagrams
+from hbnlab.plots.learning_curves import post_training_curve, training_curves
 from hbnlab.plots.palette import Style, level_style, series_style
+from hbnlab.plots.pareto_fronts import pareto_fronts
 from hbnlab.plots.sheets import class_sheet, leaving_sheet
 from hbnlab.plots.specificity import accuracy_against_specificity
 from hbnlab.plots.tolerance import accuracy_against_tolerance, operating_regions
-from hbnlab.plots.trees import hierarchy_tree
+from hbnlab.plots.tree_drawing import hierarchy_tree
 from hbnlab.plots.uncertainty import entropies, entropy_densities
 
 __all__ = [
@@ -35,14 +35,14 @@ __all__ = [
     "entropies",
     "entropy_densities",
     "example",
-    "exits_and_rules",
+    "exits_and_policies",
     "figure_of",
-    "frontier",
     "hierarchy_tree",
     "leaving_sheet",
     "level_style",
     "network_diagram",
     "operating_regions",
+    "pareto_fronts",
     "post_training_curve",
     "reliability_diagrams",
     "series_style",

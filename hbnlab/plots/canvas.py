@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from hbnlab.formatting import plural
+from hbnlab.metrics import PublishedResults
 from hbnlab.records import ExitRecords
 
 FLOPS_LABEL = "FLOPs per image (millions)"
@@ -131,7 +132,7 @@ def listed(parts: Iterable[str]) -> str:
     return "; ".join(parts)
 
 
-def source(records: ExitRecords) -> str:
+def describe_records(records: ExitRecords) -> str:
     """What records were made from: ``"glyphs test, 2,000 images"``."""
     return ", ".join(part for part in (records.split, plural(len(records), "image")) if part)
 
@@ -139,3 +140,8 @@ def source(records: ExitRecords) -> str:
 def decided(batch_size: int) -> str:
     """By what decisions are made: ``"decided by image"``, ``"decided by batch of 512"``."""
     return "decided by image" if batch_size == 1 else f"decided by batch of {batch_size}"
+
+
+def published_words(published: PublishedResults | None) -> str:
+    """What a description adds where published results are drawn too."""
+    return "" if published is None else " The published results are in grey."

@@ -8,7 +8,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon
 from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation, evaluate
 from hbnlab.plots.alt import set_description
-from hbnlab.plots.canvas import listed, one_axes, source
+from hbnlab.plots.canvas import describe_records, listed, one_axes
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.records import Decisions, ExitRecords
 
@@ -127,7 +127,7 @@ def _words(records: ExitRecords, result: Evaluation) -> str:
         for exit_index, level in records.cells
     )
     return (
-        f"The network with the share of images that leaves at each cell ({source(records)}): "
-        f"{cells}. {percent(result.accuracy)} are answered right, for "
-        f"{millions(result.mean_flops)} million FLOPs an image."
+        "The network with the share of images that leaves at each cell "
+        f"({describe_records(records)}): {cells}. {percent(result.accuracy)} of the answers are "
+        f"right, for {millions(result.mean_flops)} million FLOPs per image."
     )

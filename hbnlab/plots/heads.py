@@ -16,12 +16,12 @@ from hbnlab.plots.canvas import (
     AxesGrid,
     array,
     as_percent,
+    describe_records,
     light_grid,
     listed,
     many_axes,
     one_axes,
     panel_size,
-    source,
 )
 from hbnlab.plots.palette import GREY, VERMILLION, level_style
 from hbnlab.records import ExitRecords
@@ -75,8 +75,9 @@ def confusion_matrix(
     set_description(
         ax,
         f"Confusion matrix of exit {exit_index + 1} {name} over {len(counts)} classes "
-        f"({source(records)}): {right} on the diagonal; {percent(matrix.within_blocks)} of the "
-        f"mistakes lie within the {len(matrix.block_sizes)} boxed coarse classes.",
+        f"({describe_records(records)}): {right} on the diagonal; "
+        f"{percent(matrix.within_blocks)} of the mistakes lie within the "
+        f"{len(matrix.block_sizes)} boxed coarse classes.",
     )
     return ax
 
@@ -123,7 +124,8 @@ def reliability_diagrams(
     for ax in grid[:, 0]:
         ax.set_ylabel("accuracy")
     set_description(
-        grid, f"Accuracy against confidence of every head ({source(records)}): {listed(said)}."
+        grid,
+        f"Accuracy against confidence of every head ({describe_records(records)}): {listed(said)}.",
     )
     return grid
 

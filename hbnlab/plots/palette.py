@@ -66,8 +66,8 @@ _BETWEEN = (
     Style(SKY, "v", (0, (7, 2)), "\\\\"),
 )
 
-STUDY = Style(GREY, "x", ":", "")
-"""The study's published numbers, laid under ours."""
+REFERENCE = Style(GREY, "x", ":", "")
+"""Published results, laid under ours."""
 
 
 def series_style(index: int) -> Style:

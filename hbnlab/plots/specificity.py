@@ -7,7 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from hbnlab.formatting import percent
-from hbnlab.metrics import Evaluation, operating_region, sweep
+from hbnlab.metrics import (
+    Evaluation,
+    PublishedResults,
+    ReferenceCurve,
+    operating_region,
+    reference_curve,
+    sweep,
+)
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
     AxesGrid,
@@ -17,10 +24,10 @@ from hbnlab.plots.canvas import (
     listed,
     many_axes,
     panel_size,
+    published_words,
     shared_legend,
 )
-from hbnlab.plots.palette import STUDY, series_style
-from hbnlab.plots.study import Study, StudyCurve, study_curve, study_words
+from hbnlab.plots.palette import REFERENCE, series_style
 from hbnlab.plots.tolerance import at_exit
 from hbnlab.policies import ForcedExit, Policy, SemanticGate
 from hbnlab.records import ExitRecords
@@ -33,7 +40,7 @@ def accuracy_against_specificity(
     *,
     batch_size: int = 1,
     coarse_level: int = 0,
-    study: Study | None = None,
+    published: PublishedResults | None = None,
     axes: AxesGrid | None = None,
 ) -> np.ndarray:
     """Accuracy against specificity of several networks, one panel an exit.
@@ -47,11 +54,11 @@ def accuracy_against_specificity(
             results are wanted too.
         batch_size: images a decision, 1 = each decides for itself.
         coarse_level: level of the coarse answers.
-        study: published results of the networks of the same names, in grey.
+        published: published results of the networks of the same names, in grey.
         axes: one for each exit.
 
     Raises:
-        ValueError: without networks, and for one that the study does not know.
+        ValueError: without networks, and for one without published results.
 
     Source:
         Figure 4 of Sanati et al.
@@ -60,7 +67,7 @@ def accuracy_against_specificity(
         raise ValueError("networks must hold the records of at least one, got none")
     panels = max(records.num_exits for records in networks.values())
     series = [
-        _Series.of(name, number, records, exit_index, coarse_level, batch_size, study)
+        _Series.of(name, number, records, exit_index, coarse_level, batch_size, published)
         for number, (name, records) in enumerate(networks.items())
         for exit_index in range(records.num_exits)
     ]
@@ -80,7 +87,7 @@ def accuracy_against_specificity(
     set_description(
         grid,
         f"Accuracy against specificity, {decided(batch_size)}: {listed(said)}."
-        + study_words(study),
+        + published_words(published),
     )
     return grid
 
@@ -94,14 +101,14 @@ class _Series:
         number: its place among the networks, for its style.
         exits_left: exits from this one to the last, both counted.
         results: from coarse to fine.
-        study: None where nothing is published or wanted.
+        published: None where nothing is published or wanted.
     """
 
     name: str
     number: int
     exits_left: int
     results: tuple[Evaluation, ...]
-    study: StudyCurve | None
+    published: ReferenceCurve | None
 
     @classmethod
     def of(
@@ -112,12 +119,12 @@ class _Series:
         exit_index: int,
         coarse_level: int,
         batch_size: int,
-        study: Study | None,
+        published: PublishedResults | None,
     ) -> "_Series":
         """Evaluate the network there."""
         exits = records.num_exits
         results = sweep(_policies(records, exit_index, coarse_level, batch_size), records)
-        curve = None if study is None else study_curve(study, name, exit_index, exits)
+        curve = None if published is None else reference_curve(published, name, exit_index, exits)
         return cls(name, number, exits - exit_index, tuple(results), curve)
 
     def draw(self, ax: Axes) -> None:
@@ -128,12 +135,12 @@ class _Series:
         if len(x) == 1:
             look |= {"linestyle": "none", "markersize": 8}
         ax.plot(x, y, **look, markevery=[0, len(x) - 1], label=self.name)
-        if self.study is not None:
-            x, y = self.study.specificity, self.study.accuracy
-            look = {"color": STUDY.color, "markerfacecolor": "none", "zorder": 1}
-            look |= {"linestyle": STUDY.linestyle if len(x) > 1 else "none"}
+        if self.published is not None:
+            x, y = self.published.specificity, self.published.accuracy
+            look = {"color": REFERENCE.color, "markerfacecolor": "none", "zorder": 1}
+            look |= {"linestyle": REFERENCE.linestyle if len(x) > 1 else "none"}
             look |= {"marker": series_style(self.number).marker, "markevery": [0, len(x) - 1]}
-            ax.plot(x, y, **look, label=f"study, {self.name}")
+            ax.plot(x, y, **look, label=f"published, {self.name}")
 
     def words(self, panel: int) -> str:
         """Both ends, or the point, with numbers."""

@@ -7,28 +7,36 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from hbnlab.formatting import percent
-from hbnlab.metrics import Evaluation, OperatingRegion, operating_region, sweep
+from hbnlab.metrics import (
+    Evaluation,
+    OperatingRegion,
+    PublishedResults,
+    ReferenceCurve,
+    operating_region,
+    reference_curve,
+    sweep,
+)
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
     LEGEND,
     AxesGrid,
     as_percent,
     decided,
+    describe_records,
     light_grid,
     listed,
     many_axes,
     one_axes,
     panel_size,
+    published_words,
     shared_legend,
-    source,
 )
-from hbnlab.plots.palette import GREEN, PALE, STUDY, VERMILLION, series_style
-from hbnlab.plots.study import Study, StudyCurve, study_curve, study_words
+from hbnlab.plots.palette import GREEN, PALE, REFERENCE, VERMILLION, series_style
 from hbnlab.policies import FineTolerance
 from hbnlab.records import ExitRecords
 
 _POINTS = 101
-_STUDY_BATCH = 512
+_REFERENCE_BATCH = 512
 
 
 def accuracy_against_tolerance(
@@ -37,7 +45,7 @@ def accuracy_against_tolerance(
     tolerances: Sequence[float] | None = None,
     batch_size: int = 1,
     coarse_level: int = 0,
-    study: Study | None = None,
+    published: PublishedResults | None = None,
     axes: AxesGrid | None = None,
 ) -> np.ndarray:
     """Accuracy above and specificity below against the fine tolerance, one column an exit.
@@ -49,12 +57,12 @@ def accuracy_against_tolerance(
         tolerances: None = a hundred steps over the operating regions of all exits.
         batch_size: images a decision, 1 = each decides for itself; the study has 512.
         coarse_level: level of the coarse answers.
-        study: published results; those of Gran-HBN are drawn too.
+        published: published results; those of Gran-HBN are drawn too.
         axes: two rows with a column for each exit.
 
     Raises:
-        ValueError: without tolerances, for an exit that lacks one of the heads, and for a study
-            that has nothing of Gran-HBN.
+        ValueError: without tolerances, for an exit that lacks one of the heads, and for published
+            results without Gran-HBN.
 
     Source:
         Figure 3 of Sanati et al.; the shading is ours.
@@ -66,7 +74,7 @@ def accuracy_against_tolerance(
         operating_region(records, e, coarse_level=coarse_level, batch_size=batch_size)
         for e in exits
     ]
-    curves = _study_curves(study, len(exits))
+    curves = _reference_curves(published, len(exits))
     values = _spread(regions, curves) if tolerances is None else sorted(tolerances)
     grid = many_axes(axes, (2, len(exits)), panel_size(len(exits), 2.6), sharex=True, sharey="row")
     said = []
@@ -74,7 +82,7 @@ def accuracy_against_tolerance(
         policies = [at_exit(records, exit_index, t, coarse_level, batch_size) for t in values]
         results = sweep(policies, records)
         _draw_column(grid[:, exit_index], values, results, region)
-        _draw_study(grid[:, exit_index], curves[exit_index])
+        _draw_reference(grid[:, exit_index], curves[exit_index])
         grid[0, exit_index].set_title(f"exit {exit_index + 1}")
         said.append(_words(exit_index, results, region))
     grid[0, 0].set_ylabel("accuracy")
@@ -83,8 +91,8 @@ def accuracy_against_tolerance(
     set_description(
         grid,
         f"Accuracy and specificity against the fine tolerance from {values[0]:.2f} to "
-        f"{values[-1]:.2f} nats, {decided(batch_size)} ({source(records)}): {listed(said)}."
-        + study_words(study),
+        f"{values[-1]:.2f} nats, {decided(batch_size)} ({describe_records(records)}): "
+        f"{listed(said)}." + published_words(published),
     )
     return grid
 
@@ -95,7 +103,7 @@ def operating_regions(
     batch_sizes: Sequence[int] | None = None,
     coverage: float = 1.0,
     coarse_level: int = 0,
-    study: Study | None = None,
+    published: PublishedResults | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The operating region of every exit against the number of images that decide together.
@@ -107,7 +115,7 @@ def operating_regions(
         batch_sizes: None = powers of two up to 512, while there are four batches or more.
         coverage: share of the decisions that change within the region.
         coarse_level: level of the coarse answers.
-        study: published results; its regions, of batches of 512, are drawn beside ours.
+        published: published results; its regions, of batches of 512, are drawn beside ours.
         ax: where to draw.
 
     Raises:
@@ -125,9 +133,9 @@ def operating_regions(
     for exit_index, row in enumerate(regions):
         _draw_bars(ax, row, exit_index, records.num_exits)
     labels = [str(size) for size in sizes]
-    if study is not None:
-        labels.append(f"study, {_STUDY_BATCH}")
-        _draw_study_regions(ax, study, len(sizes), records.num_exits)
+    if published is not None:
+        labels.append(f"published, {_REFERENCE_BATCH}")
+        _draw_reference_regions(ax, published, len(sizes), records.num_exits)
     ax.set_xticks(range(len(labels)), labels)
     ax.set(xlabel="images that decide together (batch size)", ylabel="fine tolerance (nats)")
     light_grid(ax)
@@ -140,8 +148,8 @@ def operating_regions(
     ]
     set_description(
         ax,
-        f"Operating region of the fine tolerance against the batch size ({source(records)}); "
-        f"width: {listed(said)}." + study_words(study),
+        "Operating region of the fine tolerance against the batch size "
+        f"({describe_records(records)}); width: {listed(said)}." + published_words(published),
     )
     return ax
 
@@ -156,13 +164,17 @@ def at_exit(
     return replace(policy, coarse_level=coarse_level)
 
 
-def _study_curves(study: Study | None, num_exits: int) -> list[StudyCurve | None]:
-    if study is None:
+def _reference_curves(
+    published: PublishedResults | None, num_exits: int
+) -> list[ReferenceCurve | None]:
+    if published is None:
         return [None] * num_exits
-    return [study_curve(study, "gran-hbn", e, num_exits) for e in range(num_exits)]
+    return [reference_curve(published, "gran-hbn", e, num_exits) for e in range(num_exits)]
 
 
-def _spread(regions: Sequence[OperatingRegion], curves: Sequence[StudyCurve | None]) -> list[float]:
+def _spread(
+    regions: Sequence[OperatingRegion], curves: Sequence[ReferenceCurve | None]
+) -> list[float]:
     """Tolerances from a little below all regions, the study's included, to a little above."""
     published = [tolerance for curve in curves if curve for tolerance in curve.tolerances]
     low = min([region.low for region in regions] + published)
@@ -214,11 +226,11 @@ def _draw_column(
         as_percent(ax.yaxis)
 
 
-def _draw_study(column: np.ndarray, curve: StudyCurve | None) -> None:
+def _draw_reference(column: np.ndarray, curve: ReferenceCurve | None) -> None:
     if curve is None:
         return
-    look = {"color": STUDY.color, "linestyle": STUDY.linestyle}
-    column[0].plot(curve.tolerances, curve.accuracy, **look, label="study, accuracy")
+    look = {"color": REFERENCE.color, "linestyle": REFERENCE.linestyle}
+    column[0].plot(curve.tolerances, curve.accuracy, **look, label="published, accuracy")
     column[1].plot(curve.tolerances, curve.specificity, **look)
 
 
@@ -235,14 +247,16 @@ def _draw_bars(
     ax.plot(places, highs, style.marker, color=style.color, markersize=5)
 
 
-def _draw_study_regions(ax: Axes, study: Study, place: int, num_exits: int) -> None:
-    regions = study.get("operating_region", {})
+def _draw_reference_regions(
+    ax: Axes, published: PublishedResults, place: int, num_exits: int
+) -> None:
+    regions = published.get("operating_region", {})
     for exit_index in range(num_exits):
         if str(exit_index + 1) in regions:
             low, high = regions[str(exit_index + 1)]
             x, marker = place + _shift(exit_index, num_exits), series_style(exit_index).marker
-            ax.vlines(x, low, high, color=STUDY.color, linewidth=2.5)
-            ax.plot([x, x], [low, high], marker, color=STUDY.color, markersize=5)
+            ax.vlines(x, low, high, color=REFERENCE.color, linewidth=2.5)
+            ax.plot([x, x], [low, high], marker, color=REFERENCE.color, markersize=5)
 
 
 def _shift(exit_index: int, num_exits: int) -> float:

@@ -15,12 +15,12 @@ from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
     AxesGrid,
     array,
+    describe_records,
     light_grid,
     listed,
     many_axes,
     panel_size,
     shared_legend,
-    source,
 )
 from hbnlab.plots.palette import BLACK, PALE, level_style
 from hbnlab.records import ExitRecords
@@ -227,4 +227,4 @@ def _words(what: str, records: ExitRecords, pairs: Sequence[_Pair]) -> str:
     unit = "entropies over ln(classes)" if overlap.normalised else "entropies in nats"
     size = overlap.batch_size
     each = "single images" if size == 1 else f"means of {size} images"
-    return f"{what} of fine and coarse {unit}, of {each} ({source(records)}): {said}."
+    return f"{what} of fine and coarse {unit}, of {each} ({describe_records(records)}): {said}."

@@ -156,14 +156,14 @@ def _of_the_study(
             f"The study's figure 3: accuracy and specificity against the tolerance ({shown.name})",
             f"Decided by {by}; all images leave at the exit of the column.",
             lambda: plots.accuracy_against_tolerance(
-                shown.test, tolerances=taus, batch_size=size, study=study
+                shown.test, tolerances=taus, batch_size=size, published=study
             ),
         )
     yield Sketch(
         "figure-4-specificity",
         "The study's figure 4: accuracy against specificity",
         f"Decided by {by}, with a gate by single images; all leave at the exit of the panel.",
-        lambda: plots.accuracy_against_specificity(records, batch_size=size, study=study),
+        lambda: plots.accuracy_against_specificity(records, batch_size=size, published=study),
     )
     if has_two_heads(shown.test):
         yield Sketch(
@@ -176,7 +176,7 @@ def _of_the_study(
         "flops",
         "Accuracy against FLOPs",
         "FLOPs as the study counts them, every branch on the way included.",
-        lambda: plots.accuracy_against_flops(records, study=study),
+        lambda: plots.accuracy_against_flops(records, published=study),
     )
     yield Sketch(
         "confusion",
@@ -212,7 +212,7 @@ def _uncertainty(records: ExitRecords, study: Mapping[str, Any] | None) -> Itera
         "regions",
         "Operating region against batch size",
         "The more images decide together, the narrower the range of tolerances that matters.",
-        lambda: plots.operating_regions(records, study=study),
+        lambda: plots.operating_regions(records, published=study),
     )
 
 
@@ -227,7 +227,7 @@ def _worth(networks: Mapping[str, Measured], shown: Measured) -> Iterator[Sketch
             "rules",
             f"{shown.name}: exits and rules",
             "Diamonds: rules that leave early, thresholds fitted on validation images.",
-            lambda: plots.exits_and_rules(shown.test, policies or list(rules.values())),
+            lambda: plots.exits_and_policies(shown.test, policies or list(rules.values())),
         )
     budgets = {name: _budgets(one) for name, one in networks.items() if one.test.num_exits > 1}
     if budgets:
@@ -236,7 +236,7 @@ def _worth(networks: Mapping[str, Measured], shown: Measured) -> Iterator[Sketch
             "Accuracy, information and FLOPs",
             f"Thresholds fitted on validation images to {BUDGETS} budgets, after MSDNet (Huang et "
             "al., 2018); Gran-HBN at several tolerances.",
-            lambda: plots.frontier(budgets),
+            lambda: plots.pareto_fronts(budgets),
         )
     yield Sketch(
         "reliability",

@@ -9,7 +9,7 @@ import ipywidgets as w
 
 from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation, sweep
-from hbnlab.plots.canvas import source
+from hbnlab.plots.canvas import describe_records
 from hbnlab.policies import Policy, ThresholdPolicy, TwoLevelPolicy
 from hbnlab.records import ExitRecords
 from hbnlab.types import Number
@@ -193,8 +193,9 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
     def _words(self) -> str:
         now = self._evaluation
         return (
-            f"{self.python_line} on {source(self._records)}: accuracy {percent(now.accuracy)}, "
-            f"specificity {percent(now.specificity)}, {now.information:.2f} bits an answer, "
+            f"{self.python_line} on {describe_records(self._records)}: "
+            f"accuracy {percent(now.accuracy)}, specificity {percent(now.specificity)}, "
+            f"{now.information:.2f} bits an answer, "
             f"{millions(now.mean_flops)} million FLOPs an image"
         )
 
@@ -239,7 +240,7 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         self._take(policies[best])
         self._say(
             f"Of {len(results)} policies this one is {words}. It was chosen on "
-            f"{source(self._records)}: report it on other records."
+            f"{describe_records(self._records)}: report it on other records."
         )
         return policies[best]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation
 from hbnlab.plots import HtmlFigure
-from hbnlab.plots.canvas import source
+from hbnlab.plots.canvas import describe_records
 from hbnlab.records import ExitRecords
 
 _TABLE = "border-collapse: collapse; margin: 4px 0; font-size: 13px"
@@ -53,7 +53,7 @@ def explorer_page(records: ExitRecords, result: Evaluation, picture: HtmlFigure)
         for exit_index, row in enumerate(result.shares)
     ]
     parts = [
-        table(source(records), (), numbers),
+        table(describe_records(records), (), numbers),
         table("answered at", records.hierarchy.level_names, shares),
         picture._repr_html_(),
     ]

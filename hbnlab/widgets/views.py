@@ -3,7 +3,7 @@
 import html
 
 from hbnlab.formatting import percent, spoken
-from hbnlab.plots.canvas import source
+from hbnlab.plots.canvas import describe_records
 from hbnlab.plots.palette import level_style
 from hbnlab.records import ExitRecords
 from hbnlab.widgets.path import path_drawing
@@ -48,7 +48,7 @@ def _picture(shown: Shown, records: ExitRecords) -> str:
     return (
         f'<div style="text-align: center">{enlarged(shown.image, alt)}'
         f"<div>truth: <b>{truth}</b></div>"
-        f"<div>{html.escape(source(records))}</div></div>"
+        f"<div>{html.escape(describe_records(records))}</div></div>"
     )
 
 

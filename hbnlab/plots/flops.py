@@ -8,25 +8,32 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hbnlab.formatting import millions, percent, plural
-from hbnlab.metrics import Evaluation, cell_table, sweep
+from hbnlab.metrics import (
+    Evaluation,
+    PublishedResults,
+    ReferenceCurve,
+    cell_table,
+    reference_curve,
+    sweep,
+)
 from hbnlab.plots.alt import set_description
 from hbnlab.plots.canvas import (
     FLOPS_LABEL,
     LEGEND,
     as_percent,
+    describe_records,
     light_grid,
     listed,
     one_axes,
+    published_words,
     shared_legend,
-    source,
 )
-from hbnlab.plots.palette import BLACK, GREY, SEQUENTIAL, STUDY, level_style, series_style
-from hbnlab.plots.study import Study, StudyCurve, study_curve, study_words
+from hbnlab.plots.palette import BLACK, GREY, REFERENCE, SEQUENTIAL, level_style, series_style
 from hbnlab.policies import FineTolerance, Policy
 from hbnlab.records import ExitRecords
 
 
-def exits_and_rules(
+def exits_and_policies(
     records: ExitRecords, policies: Sequence[Policy] = (), *, ax: Axes | None = None
 ) -> Axes:
     """Accuracy against FLOPs of every exit and level, with the operating points of rules.
@@ -68,7 +75,7 @@ def exits_and_rules(
 def accuracy_against_flops(
     networks: Mapping[str, ExitRecords],
     *,
-    study: Study | None = None,
+    published: PublishedResults | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Accuracy of every head against the FLOPs to its exit: a line for each network and level.
@@ -78,38 +85,38 @@ def accuracy_against_flops(
 
     Args:
         networks: records by name; the names of the study where its results are wanted too.
-        study: published results of the networks of the same names, in grey. The axis of FLOPs is
-            then logarithmic, for those networks are of full width.
+        published: results of the networks of the same names, drawn in grey. The axis of FLOPs is
+            then logarithmic, because those networks have full width.
         ax: where to draw.
 
     Raises:
-        ValueError: without networks, and for one that the study does not know.
+        ValueError: without networks, and for one without published results.
 
     Source:
         The notebooks beside the code of Sanati et al.
     """
     if not networks:
         raise ValueError("networks must hold the records of at least one, got none")
-    curves = {name: _study_curves(study, name, r.num_exits) for name, r in networks.items()}
+    curves = {name: _reference_curves(published, name, r.num_exits) for name, r in networks.items()}
     is_new, ax = ax is None, one_axes(ax, (8.0, 4.8))
     said = []
     for number, (name, records) in enumerate(networks.items()):
         rows = cell_table(records)
         _draw_network(ax, rows, records, name, number)
-        _draw_study(ax, curves[name], name, number)
+        _draw_reference(ax, curves[name], name, number)
         best = max(rows, key=lambda row: row["accuracy"])
         said.append(
             f"{name} at best {percent(best['accuracy'])} ({best['level']}, exit {best['exit']}, "
             f"{millions(best['flops'])} million FLOPs)"
         )
-    if study is not None:
+    if published is not None:
         _logarithmic(ax)
     ax.set(xlabel=FLOPS_LABEL, ylabel="accuracy")
     as_percent(ax.yaxis)
     light_grid(ax)
     shared_legend(np.array([ax]), outside=is_new, columns=4)
     words = f"Accuracy of every head against FLOPs: {listed(said)}."
-    set_description(ax, words + study_words(study))
+    set_description(ax, words + published_words(published))
     return ax
 
 
@@ -192,20 +199,22 @@ def _draw_network(
             ax.plot(x, y, **look, label=f"{name}, {level_name}")
 
 
-def _study_curves(study: Study | None, name: str, num_exits: int) -> list[StudyCurve]:
-    if study is None:
+def _reference_curves(
+    published: PublishedResults | None, name: str, num_exits: int
+) -> list[ReferenceCurve]:
+    if published is None:
         return []
-    curves = [study_curve(study, name, e, num_exits) for e in range(num_exits)]
+    curves = [reference_curve(published, name, e, num_exits) for e in range(num_exits)]
     return [curve for curve in curves if curve is not None]
 
 
-def _draw_study(ax: Axes, found: Sequence[StudyCurve], name: str, number: int) -> None:
+def _draw_reference(ax: Axes, found: Sequence[ReferenceCurve], name: str, number: int) -> None:
     """The study's exits: a line for a single value each, two for the ends of the tolerance."""
     if not found:
         return
-    look: dict[str, Any] = {"color": STUDY.color, "markerfacecolor": "none"}
-    look |= {"marker": series_style(number).marker, "linestyle": STUDY.linestyle}
-    label = f"study, {name}"
+    look: dict[str, Any] = {"color": REFERENCE.color, "markerfacecolor": "none"}
+    look |= {"marker": series_style(number).marker, "linestyle": REFERENCE.linestyle}
+    label = f"published, {name}"
     for end in sorted({0, *(-1 for curve in found if curve.tolerances)}, reverse=True):
         x, y = [curve.flops / 1e6 for curve in found], [curve.accuracy[end] for curve in found]
         ax.plot(x, y, **look, label=label)
@@ -219,7 +228,7 @@ def _words(
         f"exit {row['exit']} {row['level']} {percent(row['accuracy'])} at {millions(row['flops'])}"
         for row in rows
     )
-    text = f"Accuracy against million FLOPs an image ({source(records)}): {cells}."
+    text = f"Accuracy against million FLOPs an image ({describe_records(records)}): {cells}."
     if results:
         first, last = results[0], results[-1]
         text += (

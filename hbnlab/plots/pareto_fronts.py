@@ -25,7 +25,7 @@ from hbnlab.plots.palette import BLACK, SEQUENTIAL, series_style
 _LABELS = {"accuracy": "accuracy", "information": "information (bits an answer)"}
 
 
-def frontier(
+def pareto_fronts(
     results: Mapping[str, Sequence[Evaluation]], *, axes: AxesGrid | None = None
 ) -> np.ndarray:
     """Accuracy, information and FLOPs of many policies, and those that no other beats.
