@@ -57,6 +57,27 @@ def test_batches_in_order_are_the_normalised_images(size):
     assert torch.equal(labels, split.labels)
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("min_size", [1, 2, 9])
+def test_batch_indices_tell_which_images_are_in_each_batch(shuffle, min_size):
+    split, how = make_split(), {"shuffle": shuffle, "min_size": min_size}
+    batches = split.batches(11, generator=seeded(), **how)
+    indices = split.batch_indices(11, seeded(), **how)
+    for (images, labels), chosen in zip(batches, indices, strict=True):
+        assert torch.equal(images, split.normalise(split.images[chosen]))
+        assert torch.equal(labels, split.labels[chosen])
+
+
+@pytest.mark.parametrize(
+    ("size", "min_size", "sizes"),
+    [(11, 1, [11, 11, 1]), (11, 2, [11, 12]), (7, 2, [7, 7, 7, 2]), (30, 40, [23])],
+)
+def test_a_last_batch_below_the_least_size_joins_the_one_before(size, min_size, sizes):
+    batches = list(make_split().batches(size, min_size=min_size))
+    assert [len(images) for images, _ in batches] == sizes
+    assert torch.equal(joined(batches)[1], make_split().labels)
+
+
 def test_the_last_short_batch_is_kept():
     assert [len(labels) for _, labels in make_split().batches(10)] == [10, 10, 3]
 

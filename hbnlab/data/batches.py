@@ -57,8 +57,11 @@ def augment_images(
     row_windows, column_windows = _windows(height, names), _windows(width, names)
     if "flip" in names:
         column_windows = torch.cat([column_windows, column_windows.flip(1)])
-    rows = _pick(row_windows, count, generator).to(images.device)
-    columns = _pick(column_windows, count, generator).to(images.device)
+    # Towards an accelerator nobody has to wait; from one, the numbers must have come.
+    rows, columns = (
+        _pick(windows, count, generator).to(images.device, non_blocking=images.is_cuda)
+        for windows in (row_windows, column_windows)
+    )
     return _gather_pixels(images, rows, columns)
 
 

@@ -114,6 +114,8 @@ class Split(ABC):
         augment: bool = False,
         generator: torch.Generator | None = None,
         shuffle: bool | None = None,
+        *,
+        min_size: int = 1,
     ) -> Iterator[Batch]:
         """Iterate once over all images; the last batch may be short.
 
@@ -126,6 +128,7 @@ class Split(ABC):
                 Never on unless asked for, so that evaluation sees the images as they are.
             generator: source of order and augmentation.
             shuffle: visit the images in random order; None = if there is a generator.
+            min_size: images that the last batch must have; fewer join the batch before it.
 
         Shapes:
             images (batch, 3, height, width), normalised; labels (batch, level).
@@ -141,15 +144,41 @@ class Split(ABC):
                 f"random batches need a generator, got augment={augment}, shuffle={shuffle} "
                 "and no generator"
             )
-        return self._iterate(size, augment, generator, shuffle)
+        return self._iterate(size, augment, generator, shuffle, min_size)
+
+    def batch_indices(
+        self,
+        size: int,
+        generator: torch.Generator | None = None,
+        shuffle: bool | None = None,
+        *,
+        min_size: int = 1,
+    ) -> list[Int[Tensor, " batch"]]:
+        """The indices of the images in each batch of ``batches`` with the same arguments.
+
+        Args:
+            size: as for ``batches``.
+            generator: in the state in which ``batches`` would get it; its state advances.
+            shuffle: as for ``batches``.
+            min_size: as for ``batches``.
+        """
+        order = torch.arange(len(self))
+        if generator is not None and shuffle is not False:
+            order = torch.randperm(len(self), generator=generator, device=generator.device)
+        batches = list(order.to(self.device).split(size))
+        if len(batches) > 1 and len(batches[-1]) < min_size:
+            batches[-2:] = [torch.cat(batches[-2:])]
+        return batches
 
     def _iterate(
-        self, size: int, augment: bool, generator: torch.Generator | None, shuffle: bool
+        self,
+        size: int,
+        augment: bool,
+        generator: torch.Generator | None,
+        shuffle: bool,
+        min_size: int,
     ) -> Iterator[Batch]:
-        order = torch.arange(len(self))
-        if shuffle and generator is not None:
-            order = torch.randperm(len(self), generator=generator, device=generator.device)
-        batches = order.to(self.device).split(size)
+        batches = self.batch_indices(size, generator, shuffle, min_size=min_size)
         for indices, images in zip(batches, self._read(batches), strict=True):
             if augment and generator is not None:
                 images = augment_images(images, self.augmentations, generator)
