@@ -83,7 +83,7 @@ notebooks: $(STAMP) ## make notebooks/*.ipynb again from tutorials/*.py, with th
 			--ExecutePreprocessor.store_widget_state=False "$$notebook"; \
 	done
 
-notebook-times: $(STAMP) ## measure the notebooks, write times and badges into their headers
+notebook-times: $(STAMP) ## measure the notebooks, write times and how to run them into their headers
 	@$(PY) tools/notebook_headers.py
 
 soak: $(STAMP) ## the series twice from clean kernels, as handed out and solved; times compared

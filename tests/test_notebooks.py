@@ -11,6 +11,8 @@ pytest.importorskip("nbclient", reason="the tools that measure notebooks run the
 import notebook_headers
 import series
 
+import hbnlab
+
 PATHS = series.paths()
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
 STEMS = list(NOTEBOOKS)
@@ -54,8 +56,9 @@ def test_the_title_cell_tells_a_measured_time(stem):
 
 
 @each_notebook
-def test_the_title_cell_has_the_badges_of_the_template(stem):
-    assert "\n".join(notebook_headers.badges(stem)) in _title(stem), "make notebook-times"
+def test_the_title_cell_says_how_to_run_it(stem):
+    lines = notebook_headers.run_lines(stem, *notebook_headers.address())
+    assert "\n\n" + "\n".join(lines) + "\n" in _title(stem) + "\n", "make notebook-times"
 
 
 @pytest.mark.parametrize(("earlier", "later"), list(pairwise(STEMS)))
@@ -153,16 +156,17 @@ TITLE = """# 07 · A topic
 [Next](08_next.ipynb)"""
 
 
-def test_time_and_badges_are_written_and_the_rest_is_kept():
+@pytest.mark.parametrize("repository", [None, "https://code.example/lab"])
+def test_only_the_time_and_how_to_run_it_are_written(repository, monkeypatch):
+    monkeypatch.setattr(notebook_headers, "address", lambda: (repository, "v1.2.3"))
     written = notebook_headers.header(TITLE, "07_topic", 14.2)
-    assert "**Goal** To know. **Runs in** 15 s on 2 cores, downloads 30 MB." in written
-    badges = "\n".join(notebook_headers.badges("07_topic"))
-    assert badges.count("notebooks/07_topic.ipynb") == 2
-    expected = TITLE.replace("10 s", "15 s").replace(notebook_headers.MARK, badges)
-    assert written == expected
+    lines = "\n".join(notebook_headers.run_lines("07_topic", repository, "v1.2.3"))
+    assert written == TITLE.replace("10 s", "15 s").replace(notebook_headers.MARK, lines)
 
 
-def test_a_header_can_be_written_again():
+@pytest.mark.parametrize("repository", [None, "https://code.example/lab"])
+def test_a_header_can_be_written_again(repository, monkeypatch):
+    monkeypatch.setattr(notebook_headers, "address", lambda: (repository, "v1.2.3"))
     once = notebook_headers.header(TITLE, "07_topic", 14.2)
     assert notebook_headers.header(once, "07_topic", 14.2) == once
     assert "**Runs in** 3 s" in notebook_headers.header(once, "07_topic", 2.5)
@@ -177,6 +181,34 @@ def test_a_time_that_is_about_right_is_left_alone(seconds):
 def test_a_title_without_a_place_to_write_is_refused(lost):
     with pytest.raises(ValueError, match="07_topic needs"):
         notebook_headers.header(TITLE.replace(lost, ""), "07_topic", 1.0)
+
+
+def test_a_lesson_names_an_address_only_when_the_project_has_one():
+    lines = notebook_headers.run_lines("07_topic", None, "v1.2.3")
+    assert lines == [notebook_headers.IN_A_CLONE, notebook_headers.MARK]
+    assert "://" not in "".join(lines)
+
+
+def test_an_address_of_the_project_puts_in_badges_and_pins_a_tag():
+    repository = f"https://{notebook_headers.HOST}/someone/lab"
+    *links, clone, mark = notebook_headers.run_lines("07_topic", repository, "v1.2.3")
+    colab, binder, install = links
+    assert "/someone/lab/blob/v1.2.3/notebooks/07_topic.ipynb)" in colab
+    assert "/someone/lab/v1.2.3?labpath=notebooks/07_topic.ipynb)" in binder
+    assert f"`%pip install git+{repository}@v1.2.3`" in install
+    assert (clone, mark) == (notebook_headers.IN_A_CLONE, notebook_headers.MARK)
+
+
+def test_a_repository_that_the_services_cannot_open_gets_no_badges():
+    lines = notebook_headers.run_lines("07_topic", "https://code.example/lab", "v1.2.3")
+    assert [line for line in lines if line.startswith("[![")] == []
+    assert "git+https://code.example/lab@v1.2.3" in lines[0]
+
+
+def test_the_tag_is_the_version_of_the_project():
+    repository, tag = notebook_headers.address()
+    assert tag == f"v{hbnlab.__version__}"
+    assert repository is None or repository.startswith("https://")
 
 
 def test_notebook_and_text_are_written_alike(tmp_path):

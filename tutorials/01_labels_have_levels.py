@@ -19,9 +19,7 @@
 #
 # **Runs in** 5 s on 2 cores, downloads 0 MB.
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/01_labels_have_levels.ipynb)
-# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/01_labels_have_levels.ipynb)
-# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
+# To run it, type `pip install -e ".[all]"` and `hbnlab lab` in a clone of the repository.
 # <!-- badges -->
 #
 # [← 00 · The lab in ten minutes](00_lab_in_ten_minutes.ipynb) ·

@@ -19,9 +19,7 @@
 #
 # **Runs in** 12 s on 2 cores, downloads 0 MB.
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/05_gran_hbn.ipynb)
-# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/05_gran_hbn.ipynb)
-# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
+# To run it, type `pip install -e ".[all]"` and `hbnlab lab` in a clone of the repository.
 # <!-- badges -->
 #
 # [← 04 · Coarse early, fine late](04_coarse_early_fine_late.ipynb) ·

@@ -21,9 +21,7 @@
 #
 # **Runs in** 10 s on 2 cores, downloads 0 MB.
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hbnlab/hbnlab/blob/main/notebooks/06_accuracy_against_specificity.ipynb)
-# [![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/hbnlab/hbnlab/main?labpath=notebooks/06_accuracy_against_specificity.ipynb)
-# On Colab, first run `%pip install git+https://github.com/hbnlab/hbnlab` in a cell.
+# To run it, type `pip install -e ".[all]"` and `hbnlab lab` in a clone of the repository.
 # <!-- badges -->
 #
 # [← 05 · Gran-HBN](05_gran_hbn.ipynb) ·
