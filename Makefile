@@ -1,6 +1,6 @@
 # Every verb sets up .venv first, once: the stamp in it is older than pyproject.toml or
 # constraints.txt only when one of them has changed.
-#   make VERB [DATASET=glyphs|fashion_mnist|...] [PYTHON=python3.12] [VENV=.venv]
+#   make VERB [DATASET=glyphs|fashion_mnist|...] [PYTHON=python3.12] [VENV=.venv] [WORKERS=2]
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -10,6 +10,7 @@ export TIMEFORMAT := (%0R s)
 
 DATASET ?= glyphs
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.stamp
@@ -64,9 +65,11 @@ imports: $(STAMP) ## who may import whom
 pairs: $(STAMP) ## notebooks and tutorials say the same
 	@$(PY) -m pytest -q tests/test_pairs.py
 
-# The package is named: with a bare --cov nbval waits for each kernel in vain.
-pytest: $(STAMP) ## tests and notebooks, with the coverage of hbnlab and the slowest tests
-	@$(PY) -m pytest --nbval --cov=hbnlab --cov-report=term --durations=15
+# The package is named: with a bare --cov nbval waits for each kernel in vain. Each worker computes
+# on one thread, so that two of them do not wait for each other's threads.
+pytest: $(STAMP) ## tests and notebooks in WORKERS processes, with coverage and the slowest tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest --nbval --numprocesses=$(WORKERS) --cov=hbnlab \
+		--cov-report=term --durations=15
 
 format: $(STAMP) ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
