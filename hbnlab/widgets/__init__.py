@@ -9,10 +9,10 @@ No number is computed here: all come from ``hbnlab.metrics`` and ``hbnlab.polici
 """
 
 from hbnlab.widgets.explorer import PolicyExplorer
+from hbnlab.widgets.image_trace import ImageDecision
 from hbnlab.widgets.inspector import ExitInspector
 from hbnlab.widgets.monitor import TrainingMonitor
 from hbnlab.widgets.panel import Panel, StaticPanel
-from hbnlab.widgets.shown import ImageDecision
 
 __all__ = [
     "ExitInspector",

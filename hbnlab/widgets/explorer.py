@@ -13,14 +13,14 @@ from hbnlab.plots.canvas import describe_records
 from hbnlab.policies import Policy, ThresholdPolicy, TwoLevelPolicy
 from hbnlab.records import ExitRecords
 from hbnlab.types import Number
-from hbnlab.widgets.checks import records_problem
 from hbnlab.widgets.controls import CopyLine, button, choice, number, row, whole_number
+from hbnlab.widgets.html_tables import explorer_page
 from hbnlab.widgets.panel import StatusLine
 from hbnlab.widgets.planes import Planes
 from hbnlab.widgets.policy_panel import PolicyPanel, PolicySliders
+from hbnlab.widgets.problems import records_problem
 from hbnlab.widgets.rulebook import Cloud, Rulebook, Setting
 from hbnlab.widgets.rules import python_line
-from hbnlab.widgets.tables import explorer_page
 from hbnlab.widgets.wishes import Wish
 
 _BY = ("image", "batch")
@@ -75,11 +75,11 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
             return
         self._planes, self._laid = Planes(records), None
         self._sliders = PolicySliders(records.hierarchy, self._from_page(self._take))
-        self._message, self._shown_page = StatusLine(), w.HTML()
+        self._message, self._page_widget = StatusLine(), w.HTML()
         menus, self._line = self._make_menus(), CopyLine("Python line")
         self._draw()
         parts = [menus, self._sliders.widget, self._make_search(), self._message.widget]
-        self.widget = w.VBox([*parts, self._shown_page, self._line.widget])
+        self.widget = w.VBox([*parts, self._page_widget, self._line.widget])
 
     # ------------------------------------------------------------------ the policy
 
@@ -294,5 +294,5 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         if policy.batch_size is not None:
             self._size.show(policy.batch_size)
         self._sliders.show(policy)
-        self._shown_page.value = explorer_page(self._records, self._evaluation, self._picture)
+        self._page_widget.value = explorer_page(self._records, self._evaluation, self._picture)
         self._line.show(self.python_line)

@@ -9,13 +9,13 @@ import ipywidgets as w
 from hbnlab.formatting import plural
 from hbnlab.policies import Policy, TwoLevelPolicy
 from hbnlab.records import Decisions, ExitRecords
-from hbnlab.widgets.checks import Images, images_problem, policy_problem, records_problem
 from hbnlab.widgets.controls import button, choice, row, whole_number
+from hbnlab.widgets.image_filter import KINDS, ImageFilter, class_choices, difficulty_choices
+from hbnlab.widgets.image_trace import ImageDecision, ImageTrace
+from hbnlab.widgets.inspector_page import inspector_page, outcome_line, reasons
 from hbnlab.widgets.panel import StatusLine
-from hbnlab.widgets.picking import KINDS, Pick, class_choices, difficulty_choices
 from hbnlab.widgets.policy_panel import PolicyPanel, PolicySliders
-from hbnlab.widgets.shown import ImageDecision, Shown
-from hbnlab.widgets.views import inspector_page, outcome_line, reasons
+from hbnlab.widgets.problems import Images, images_problem, policy_problem, records_problem
 
 
 class ExitInspector(PolicyPanel[Policy]):
@@ -23,7 +23,7 @@ class ExitInspector(PolicyPanel[Policy]):
 
     Shows the image, the network with the path taken, what every branch says (the most probable
     classes of each head, and its entropy), and the rule with its numbers and its verdict up to
-    where the image leaves. Pick an image by number, or go through those of a class, of a quarter
+    where the image leaves. Pick an image by index, or go through those of a class, of a quarter
     of difficulty, that leave early, that are answered wrong, or that get a fine answer at coarse
     confidence (the fine entropy is under the coarse one). Move thresholds and tolerance with the
     sliders, by arrow keys or in the number boxes; or do all of it from Python:
@@ -57,7 +57,7 @@ class ExitInspector(PolicyPanel[Policy]):
         if self.problem:
             return
         self._records, self._images, self._policy = records, images, policy
-        self._index, self._pick = 0, Pick()
+        self._index, self._filter = 0, ImageFilter()
         self._decisions = policy.decide(records)
         self._matches = self._find()
         self._make_pickers()
@@ -100,7 +100,7 @@ class ExitInspector(PolicyPanel[Policy]):
             ValueError: when set to anything else.
         """
         self._check()
-        return self._pick.kind
+        return self._filter.kind
 
     @kind.setter
     def kind(self, kind: str) -> None:
@@ -114,7 +114,7 @@ class ExitInspector(PolicyPanel[Policy]):
             ValueError: when set to a class that the tree has not.
         """
         self._check()
-        return self._pick.class_name
+        return self._filter.class_name
 
     @class_name.setter
     def class_name(self, class_name: str) -> None:
@@ -130,7 +130,7 @@ class ExitInspector(PolicyPanel[Policy]):
                 every image.
         """
         self._check()
-        return self._pick.difficulty
+        return self._filter.difficulty
 
     @difficulty.setter
     def difficulty(self, difficulty: str) -> None:
@@ -161,7 +161,7 @@ class ExitInspector(PolicyPanel[Policy]):
     def decision(self) -> ImageDecision:
         """What the policy decides about the image shown."""
         self._check()
-        return self._shown.decision
+        return self._trace.decision
 
     @property
     def decisions(self) -> Decisions:
@@ -176,13 +176,13 @@ class ExitInspector(PolicyPanel[Policy]):
         The last line says where it leaves, with what answer, and whether that is right.
         """
         self._check()
-        return self._shown.verdict
+        return self._trace.verdict
 
     def _words(self) -> str:
         return f"image {self._index} of {self._records.split} {self.decision}"
 
     def _page(self) -> str:
-        return inspector_page(self._shown, self._records)
+        return inspector_page(self._trace, self._records)
 
     # ------------------------------------------------------------------ within
 
@@ -220,13 +220,13 @@ class ExitInspector(PolicyPanel[Policy]):
         self._check()
         if value not in choices:
             raise ValueError(f"{what} must be one of {list(choices)}, got {value!r}")
-        self._pick = replace(self._pick, **{what: value})
+        self._filter = replace(self._filter, **{what: value})
         self._matches = self._find()
         self._go([self._index] if self._index in self._matches else self._matches)
 
     def _find(self) -> tuple[int, ...]:
         level = self._policy.coarse_level if isinstance(self._policy, TwoLevelPolicy) else 0
-        found = self._pick.matches(self._records, self._decisions, level)
+        found = self._filter.matches(self._records, self._decisions, level)
         return tuple(found.nonzero()[:, 0].tolist())
 
     def _go(self, indices: Sequence[int]) -> None:
@@ -236,16 +236,16 @@ class ExitInspector(PolicyPanel[Policy]):
 
     def _draw(self) -> None:
         """Put everything on the page where the state says it is."""
-        self._shown = Shown.of(
+        self._trace = ImageTrace.of(
             self._index, self._images[self._index], self._records, self._policy, self._decisions
         )
         self._say("")
         self._number.show(self._index)
         for what, menu in self._menus.items():
-            menu.show(getattr(self._pick, what))
+            menu.show(getattr(self._filter, what))
         self._sliders.show(self._policy)
         found, total = len(self._matches), plural(len(self._records), "image")
         here = "this one too" if self._index in self._matches else "this one does not"
         self._found.value = f"{found:,} of {total} match, {here}."
-        self._outcome.value = outcome_line(self._shown)
-        self._reasons.value = reasons(self._shown, self._records)
+        self._outcome.value = outcome_line(self._trace)
+        self._reasons.value = reasons(self._trace, self._records)

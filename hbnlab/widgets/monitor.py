@@ -13,9 +13,9 @@ from hbnlab.formatting import percent
 from hbnlab.hierarchy import Hierarchy, default_level_names
 from hbnlab.history import History, Step
 from hbnlab.widgets.controls import button, row
-from hbnlab.widgets.learning import LearningCurves
+from hbnlab.widgets.html_tables import PAGE, ROW, table
+from hbnlab.widgets.live_curves import LiveCurves
 from hbnlab.widgets.panel import Panel, message
-from hbnlab.widgets.tables import PAGE, ROW, table
 
 
 class TrainingMonitor(Panel):
@@ -47,13 +47,13 @@ class TrainingMonitor(Panel):
         self._step: Step | None = None
         self._stopping, self._is_running = threading.Event(), False
         self._losses: list[tuple[float, float]] = []
-        self._curves: LearningCurves | None = None
+        self._curves: LiveCurves | None = None
         self._shell: InteractiveShell | None = None
         tooltip = "If nothing happens, interrupt the kernel: what was learned is kept as well."
         self._button = button("stop and keep what was learned", self.stop, tooltip=tooltip)
         self._button.disabled = True
-        self._status, self._shown_page = w.HTML(self._status_line()), w.HTML()
-        self.widget = w.VBox([row(self._button), self._status, self._shown_page])
+        self._status, self._page_widget = w.HTML(self._status_line()), w.HTML()
+        self.widget = w.VBox([row(self._button), self._status, self._page_widget])
 
     def __call__(self, step: Step) -> bool:
         """Take note of a step; ``fit`` calls this.
@@ -181,7 +181,7 @@ class TrainingMonitor(Panel):
 
     def _begin(self, step: Step) -> None:
         """Forget the run before this one."""
-        self._losses, self._curves = [], LearningCurves(step.epochs)
+        self._losses, self._curves = [], LiveCurves(step.epochs)
         self._stopping.clear()
         self._button.disabled = False
         _let_act_at_once(self._button)
@@ -202,7 +202,7 @@ class TrainingMonitor(Panel):
 
     def _draw(self) -> None:
         self._status.value = self._status_line()
-        self._shown_page.value = self._drawing()
+        self._page_widget.value = self._drawing()
         self._draw_after = time.perf_counter() + self._every
 
 

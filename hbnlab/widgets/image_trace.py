@@ -45,7 +45,7 @@ class ImageDecision:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ImageTrace:
     """One image under one policy.
 
     Attributes:
@@ -72,7 +72,7 @@ class Shown:
         records: ExitRecords,
         policy: Policy,
         decisions: Decisions,
-    ) -> "Shown":
+    ) -> "ImageTrace":
         """Look one image up among records and decisions of all."""
         at = torch.tensor([index], device=records.labels.device)
         one = records.subset(at)

@@ -20,7 +20,7 @@ _MOST_POINTS = 1000
 _ROOM_BELOW = 0.05
 
 
-class LearningCurves:
+class LiveCurves:
     """A figure that is made once for a run and then only filled, which takes a third of the time.
 
     Args:

@@ -6,10 +6,10 @@ from hbnlab.formatting import percent, spoken
 from hbnlab.plots.canvas import describe_records
 from hbnlab.plots.palette import level_style
 from hbnlab.records import ExitRecords
-from hbnlab.widgets.path import path_drawing
+from hbnlab.widgets.html_tables import PAGE, ROW
+from hbnlab.widgets.image_trace import ImageTrace
+from hbnlab.widgets.network_path import path_drawing
 from hbnlab.widgets.pictures import enlarged
-from hbnlab.widgets.shown import Shown
-from hbnlab.widgets.tables import PAGE, ROW
 
 _TOP = 5
 _CARD = "border: 1px solid #999; border-radius: 6px; padding: 6px 10px; flex: 1 1 220px"
@@ -21,18 +21,18 @@ _TABLE = (
 _CELL = "padding: 0 6px 0 0; text-align: left; font-weight: normal; white-space: nowrap"
 
 
-def inspector_page(shown: Shown, records: ExitRecords) -> str:
+def inspector_page(shown: ImageTrace, records: ExitRecords) -> str:
     """Everything about one image: what becomes of it, and why."""
     return outcome_line(shown) + reasons(shown, records)
 
 
-def outcome_line(shown: Shown) -> str:
+def outcome_line(shown: ImageTrace) -> str:
     """Where the image leaves and with what answer; a screen reader reads it out as it comes."""
     outcome = html.escape(f"Image {shown.index} {shown.decision}.")
     return f'<div role="status" style="{PAGE}"><b>{outcome}</b></div>'
 
 
-def reasons(shown: Shown, records: ExitRecords) -> str:
+def reasons(shown: ImageTrace, records: ExitRecords) -> str:
     """Picture, path, rule and what each branch says."""
     cards = [_card(shown, exit_index) for exit_index in range(shown.records.num_exits)]
     return (
@@ -42,7 +42,7 @@ def reasons(shown: Shown, records: ExitRecords) -> str:
     )
 
 
-def _picture(shown: Shown, records: ExitRecords) -> str:
+def _picture(shown: ImageTrace, records: ExitRecords) -> str:
     truth = " &gt; ".join(html.escape(name) for name in shown.labels)
     alt = f"Image {shown.index}, {', '.join(shown.labels)}"
     return (
@@ -52,7 +52,7 @@ def _picture(shown: Shown, records: ExitRecords) -> str:
     )
 
 
-def _card(shown: Shown, exit_index: int) -> str:
+def _card(shown: ImageTrace, exit_index: int) -> str:
     """What one branch says: probabilities and entropy of every head, and the rule."""
     state = shown.states[exit_index]
     levels = [level for here, level in shown.records.cells if here == exit_index]
@@ -80,7 +80,7 @@ def _unbroken(line: str) -> str:
     return f'{question}{mark}<span style="white-space: nowrap">{answer}</span>'
 
 
-def _head(shown: Shown, exit_index: int, level: int) -> str:
+def _head(shown: ImageTrace, exit_index: int, level: int) -> str:
     """The most probable classes of one head as bars, and its entropy."""
     tree, cell = shown.records.hierarchy, shown.records.cell(exit_index, level)
     best = cell.prob[0].topk(min(_TOP, tree.num_classes[level]))

@@ -6,7 +6,7 @@ import html
 from hbnlab.formatting import millions
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.types import Number
-from hbnlab.widgets.shown import Shown
+from hbnlab.widgets.image_trace import ImageTrace
 
 _STEP, _LEFT, _HEIGHT = 190, 130, 236
 _STAGE, _BRANCH, _HEAD = 40, 118, 184
@@ -19,7 +19,7 @@ _UNUSED = "#767676"
 _Point = tuple[Number, Number]
 
 
-def path_drawing(shown: Shown) -> str:
+def path_drawing(shown: ImageTrace) -> str:
     """An image element: stages from left to right, branches and heads below, the path thick.
 
     What the image does at each branch is written beside it; the head that answers is filled.
@@ -41,14 +41,14 @@ def path_drawing(shown: Shown) -> str:
     )
 
 
-def path_words(shown: Shown) -> str:
+def path_words(shown: ImageTrace) -> str:
     """The path in words."""
     steps = [f"{state} at exit {number}" for number, state in enumerate(shown.states, start=1)]
     steps[shown.decision.exit_index] = str(shown.decision)
     return f"The path of image {shown.index}: {'; '.join(steps)}."
 
 
-def _exit(shown: Shown, exit_index: int, x: Number) -> list[str]:
+def _exit(shown: ImageTrace, exit_index: int, x: Number) -> list[str]:
     """One stage, its branch and its heads, with the lines that lead there and on."""
     state, records = shown.states[exit_index], shown.records
     reached, looked_at = state != "not reached", state in ("goes on", "leaves")
@@ -70,7 +70,7 @@ def _exit(shown: Shown, exit_index: int, x: Number) -> list[str]:
     return parts
 
 
-def _heads(shown: Shown, exit_index: int, x: Number) -> list[str]:
+def _heads(shown: ImageTrace, exit_index: int, x: Number) -> list[str]:
     records, decision = shown.records, shown.decision
     levels = [level for level, has in enumerate(records.head_mask[exit_index]) if has]
     step = min(_HEAD_STEP, (_STEP - 20) / len(levels))
