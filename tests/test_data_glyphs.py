@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hbnlab.data import Splits, glyphs, load
 from hbnlab.data.glyphs.characters import CHARACTERS
+from hbnlab.data.glyphs.effects import EFFECTS
 from hbnlab.data.glyphs.fonts import INK, atlas, font_paths
-from hbnlab.data.glyphs.scene import EFFECTS
 from hbnlab.trees import GLYPHS
 
 FINGERPRINT = (

@@ -228,7 +228,7 @@ def test_holding_out_nothing_or_everything_is_refused(count):
         ({"labels": torch.tensor([[0, -1]] * COUNT)}, r"'fine' must be in 0\.\.2, got -1\.\.-1"),
         (
             {"labels": torch.tensor([[0, 0]] * (COUNT - 1) + [[0, 2]])},
-            "'poodle' lies under 'dog', got 'cat' for image 22",
+            "'poodle' is under 'dog', got 'cat' for image 22",
         ),
         (
             {
@@ -237,7 +237,10 @@ def test_holding_out_nothing_or_everything_is_refused(count):
             },
             "at least one image, got none",
         ),
-        ({"attributes": {"age": torch.zeros(4)}}, r"'age' must have one value .* got shape \(4,\)"),
+        (
+            {"attributes": {"age": torch.zeros(4)}},
+            r"'age' must have one value per image .* got shape \(4,\)",
+        ),
         ({"mean": (0.5, float("nan"), 0.5)}, "mean must be 3 finite numbers"),
         ({"std": (0.5, 0.5)}, "std must be 3 finite numbers"),
         ({"std": (0.5, 0.0, 0.5)}, "std must be above 0"),

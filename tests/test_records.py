@@ -166,7 +166,7 @@ def _with_value(records, level, place, value):
 
 
 BAD = {
-    "one tensor a level": lambda r: {"logits": r.logits[:1]},
+    "one tensor per level": lambda r: {"logits": r.logits[:1]},
     "must be float32": lambda r: {"logits": tuple(x.double() for x in r.logits)},
     r"= \(40, 3, 3\), got torch.float32 \(39, 3, 3\)": lambda r: {
         "logits": (r.logits[0][1:], r.logits[1])
@@ -179,17 +179,17 @@ BAD = {
         "head_mask": [[True, True], [False, False], [True, True]]
     },
     "must hold NaN logits": lambda r: {"head_mask": [[False, True], [True, True], [True, True]]},
-    r"labels must be \(sample, 2\)": lambda r: {"labels": r.labels[:, :1]},
+    r"labels must have shape \(sample, 2\)": lambda r: {"labels": r.labels[:, :1]},
     "labels must be int64": lambda r: {"labels": r.labels.float()},
     r"level 'fine' must be in 0\.\.5, got 0\.\.6": lambda r: {
         "labels": torch.where(torch.arange(40)[:, None] == 3, torch.tensor([0, 6]), r.labels)
     },
-    "does not lie under 2 of level 'coarse'": lambda r: {
+    "labels must follow the tree, where .* is under .*, got .* for image 0": lambda r: {
         "labels": torch.tensor([[2, 0]]).expand(40, 2)
     },
     r"gate_logits must be float32 \(40, 2\)": lambda r: {"gate_logits": torch.zeros(40, 3)},
     "gate_logits must not be NaN": lambda r: {"gate_logits": torch.full((40, 2), torch.nan)},
-    "'difficulty' must have one value an image": lambda r: {
+    "'difficulty' must have one value per image": lambda r: {
         "attributes": {"difficulty": torch.zeros(39)}
     },
     r"stage_macs must be 3 counts.*\(1, 2\)": lambda r: {"stage_macs": (1, 2)},
@@ -209,7 +209,7 @@ def test_records_that_do_not_fit_together_are_refused(message):
 
 
 def test_records_of_an_empty_split_are_refused():
-    with pytest.raises(ValueError, match="at least one image and one exit, got 0 images"):
+    with pytest.raises(ValueError, match="at least one image, got none"):
         random_records().subset(torch.tensor([], dtype=torch.long))
 
 

@@ -10,8 +10,8 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hbnlab.data import checks
 from hbnlab.data.batches import IMAGENET_MEAN, IMAGENET_STD
+from hbnlab.data.image_checks import check_same
 from hbnlab.data.image_files import SUFFIXES, is_image, read_image
 from hbnlab.data.split import PARTS, Split, Splits, TensorSplit
 from hbnlab.hierarchy import Hierarchy
@@ -99,7 +99,7 @@ class FolderSplit(Split):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.check_same("number", len(self.paths), len(self.labels))
+        check_same("number", len(self.paths), len(self.labels))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from hbnlab.data import checks
+from hbnlab.data import image_checks
 from hbnlab.data.batches import (
     AUGMENTATIONS,
     augment_images,
@@ -19,6 +19,7 @@ from hbnlab.data.batches import (
     take_images,
 )
 from hbnlab.hierarchy import Hierarchy
+from hbnlab.label_checks import check_attributes, check_labels
 
 PARTS = ("train", "val", "test")
 Batch = tuple[Float[Tensor, "batch 3 h w"], Int[Tensor, "batch level"]]
@@ -55,11 +56,11 @@ class Split(ABC):
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checks.check_labels(self.labels, self.hierarchy)
-        checks.check_attributes(self.attributes, len(self.labels))
-        checks.check_names("part", [self.part], PARTS)
-        checks.check_names("augmentations", self.augmentations, AUGMENTATIONS)
-        checks.check_constants(self.mean, self.std)
+        check_labels(self.labels, self.hierarchy)
+        check_attributes(self.attributes, len(self.labels))
+        image_checks.check_names("part", [self.part], PARTS)
+        image_checks.check_names("augmentations", self.augmentations, AUGMENTATIONS)
+        image_checks.check_constants(self.mean, self.std)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -209,10 +210,10 @@ class TensorSplit(Split):
     images: Tensor
 
     def __post_init__(self) -> None:
-        checks.check_images(self.images)
+        image_checks.check_images(self.images)
         super().__post_init__()
-        checks.check_same("number", len(self.images), len(self.labels))
-        checks.check_same("device", self.images.device, self.labels.device)
+        image_checks.check_same("number", len(self.images), len(self.labels))
+        image_checks.check_same("device", self.images.device, self.labels.device)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -276,6 +277,20 @@ class Splits:
     def to(self, device: torch.device | str) -> "Splits":
         """The same parts on another device."""
         return replace(self, **{part: getattr(self, part).to(device) for part in PARTS})
+
+
+def with_validation(train: TensorSplit, test: Split, val_size: int, seed: int) -> Splits:
+    """The three parts of a data set that is published in two: see ``hold_out``.
+
+    Example:
+        >>> from hbnlab import data
+        >>> glyphs = data.load("glyphs", train_size=20, val_size=1, test_size=5)
+        >>> splits = with_validation(glyphs.train, glyphs.test, val_size=4, seed=0)
+        >>> len(splits.train), len(splits.val), len(splits.test)
+        (16, 4, 5)
+    """
+    train, val = hold_out(train, val_size, seed)
+    return Splits(train=train, val=val, test=test, hierarchy=test.hierarchy, name=test.name)
 
 
 def hold_out(split: TensorSplit, count: int, seed: int) -> tuple[TensorSplit, TensorSplit]:

@@ -60,7 +60,8 @@ def create(
     if weights is not None:
         stored = load_weights(weights, name)
         stored.check(name=name, hierarchy=hierarchy, width=width, heads=heads)
-        hierarchy, width, heads = stored.hierarchy, stored.spec["width"], stored.spec["heads"]
+        hierarchy = stored.hierarchy if hierarchy is None else hierarchy
+        width, heads = stored.spec["width"], stored.spec["heads"]
     if hierarchy is None:
         raise ValueError(f"{name} needs a hierarchy or weights that bring one, got neither")
     with torch.random.fork_rng(devices=[]):

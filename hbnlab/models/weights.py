@@ -59,12 +59,13 @@ class StoredWeights:
             "name": name,
             "width": None if width is None else float(width),
             "heads": None if heads is None else [[bool(cell) for cell in row] for row in heads],
-            "hierarchy": None if hierarchy is None else hierarchy.to_spec(),
+            "hierarchy": hierarchy,
         }
+        found = {**self.spec, "hierarchy": self.hierarchy}
         differing = [
-            _difference(field, value, self.spec[field])
+            _difference(field, value, found[field])
             for field, value in wanted.items()
-            if value is not None and value != self.spec[field]
+            if value is not None and value != found[field]
         ]
         if differing:
             raise ValueError(f"{self.path} holds another network: {'; '.join(differing)}")
@@ -137,9 +138,9 @@ def save_weights(
 
 def _difference(field: str, wanted: Any, found: Any) -> str:
     if field == "hierarchy":
-        wanted = Hierarchy.from_spec(wanted).num_classes
-        found = Hierarchy.from_spec(found).num_classes
-        if wanted == found:
-            return f"hierarchy has the same numbers of classes {found} under other names"
-        return f"hierarchy has classes {found}, not {wanted}"
+        if wanted.num_classes == found.num_classes:
+            return (
+                f"hierarchy has the same numbers of classes {found.num_classes} under other names"
+            )
+        return f"hierarchy has classes {found.num_classes}, not {wanted.num_classes}"
     return f"{field} is {found!r}, not {wanted!r}"

@@ -78,8 +78,8 @@ class Policy(ABC):
         """
         if self.hierarchy is not None and self.hierarchy != hierarchy:
             raise ValueError(
-                f"the policy was fitted for a tree of {_sizes(self.hierarchy)}, "
-                f"got records of {_sizes(hierarchy)}"
+                f"the policy was fitted for a tree of {_named(self.hierarchy)}, "
+                f"got records of {_named(hierarchy)}"
             )
         for exit_index, level in self.cells(head_mask):
             known = 0 <= exit_index < len(head_mask) and 0 <= level < hierarchy.num_levels
@@ -166,9 +166,5 @@ def policy_macs(policy: Policy, stage_macs: Sequence[int], branch_macs: Sequence
     return costs
 
 
-def _sizes(hierarchy: Hierarchy) -> str:
-    counts = " > ".join(
-        f"{count} {name}"
-        for count, name in zip(hierarchy.num_classes, hierarchy.level_names, strict=True)
-    )
-    return f"{counts} (fingerprint {hierarchy.fingerprint})"
+def _named(hierarchy: Hierarchy) -> str:
+    return f"{hierarchy.summary} (fingerprint {hierarchy.fingerprint})"

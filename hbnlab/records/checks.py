@@ -1,7 +1,7 @@
 """The rules that exit records must keep; each error says the rule and the value received."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,20 +13,10 @@ from hbnlab.hierarchy import Hierarchy
 def check_shapes(
     logits: Sequence[Tensor], head_mask: HeadMask, labels: Tensor, hierarchy: Hierarchy
 ) -> None:
-    """Refuse tensors whose axes do not fit each other or the tree, and an empty split."""
+    """Refuse logits whose axes do not fit the labels, the head mask or the tree."""
     levels = hierarchy.num_levels
-    if labels.ndim != 2 or labels.shape[1] != levels:
-        raise ValueError(
-            f"labels must be (sample, {levels}), one column a level of the tree, "
-            f"got {tuple(labels.shape)}"
-        )
-    if not len(labels) or not head_mask:
-        raise ValueError(
-            f"records need at least one image and one exit, got {len(labels)} images "
-            f"and {len(head_mask)} exits"
-        )
     if len(logits) != levels:
-        raise ValueError(f"logits must have one tensor a level ({levels}), got {len(logits)}")
+        raise ValueError(f"logits must have one tensor per level ({levels}), got {len(logits)}")
     for level, tensor in enumerate(logits):
         expected = (len(labels), len(head_mask), hierarchy.num_classes[level])
         if tuple(tensor.shape) != expected or tensor.dtype != torch.float32:
@@ -58,27 +48,6 @@ def check_cells(logits: Sequence[Tensor], head_mask: HeadMask, hierarchy: Hierar
             )
 
 
-def check_labels(labels: Tensor, hierarchy: Hierarchy) -> None:
-    """Refuse labels outside their level, and coarse labels that do not hold the fine ones."""
-    if labels.dtype != torch.int64:
-        raise ValueError(f"labels must be int64, got {labels.dtype}")
-    for level, name in enumerate(hierarchy.level_names):
-        lowest, highest = int(labels[:, level].min()), int(labels[:, level].max())
-        if lowest < 0 or highest >= hierarchy.num_classes[level]:
-            raise ValueError(
-                f"labels of level {name!r} must be in 0..{hierarchy.num_classes[level] - 1}, "
-                f"got {lowest}..{highest}"
-            )
-    for level, name in enumerate(hierarchy.level_names):
-        wrong = hierarchy.ancestors(level).to(labels.device)[labels[:, -1]] != labels[:, level]
-        if wrong.any():
-            row = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"labels must follow the tree, got at image {row} the class {int(labels[row, -1])} "
-                f"that does not lie under {int(labels[row, level])} of level {name!r}"
-            )
-
-
 def check_gate(gate_logits: Tensor | None, num_samples: int) -> None:
     """Refuse gate logits of another shape or with NaN."""
     if gate_logits is None:
@@ -90,16 +59,6 @@ def check_gate(gate_logits: Tensor | None, num_samples: int) -> None:
         )
     if gate_logits.isnan().any():
         raise ValueError("gate_logits must not be NaN, got NaN")
-
-
-def check_attributes(attributes: Mapping[str, Tensor], num_samples: int) -> None:
-    """Refuse an attribute that has not one value an image."""
-    for name, column in attributes.items():
-        if tuple(column.shape) != (num_samples,):
-            raise ValueError(
-                f"attribute {name!r} must have one value an image ({num_samples}), "
-                f"got shape {tuple(column.shape)}"
-            )
 
 
 def check_macs(name: str, macs: Sequence[int], num_exits: int) -> None:

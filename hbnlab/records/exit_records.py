@@ -12,6 +12,7 @@ from torch import Tensor
 from hbnlab.entropy import entropy
 from hbnlab.head_mask import cells_of, check_head_mask, describe_cells
 from hbnlab.hierarchy import Hierarchy
+from hbnlab.label_checks import check_attributes, check_labels
 from hbnlab.records import checks
 from hbnlab.records.scores import confidence, margin
 from hbnlab.storage import load_tensors, save_tensors
@@ -93,9 +94,9 @@ class ExitRecords:
         object.__setattr__(self, "head_mask", mask)
         checks.check_shapes(self.logits, mask, self.labels, self.hierarchy)
         checks.check_cells(self.logits, mask, self.hierarchy)
-        checks.check_labels(self.labels, self.hierarchy)
+        check_labels(self.labels, self.hierarchy)
         checks.check_gate(self.gate_logits, len(self.labels))
-        checks.check_attributes(self.attributes, len(self.labels))
+        check_attributes(self.attributes, len(self.labels))
         checks.check_macs("stage_macs", self.stage_macs, self.num_exits)
         checks.check_macs("branch_macs", self.branch_macs, self.num_exits)
 

@@ -4,7 +4,7 @@
 | --- | --- |
 | characters | the character behind each class |
 | fonts | all of them in all fonts that have them, as masks |
-| scene | how hard an image is, and what that does to it |
+| effects | how hard an image is, and what that does to it |
 | drawing | from masks to images |
 """
 
@@ -16,8 +16,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hbnlab.data.glyphs.drawing import SIZE, draw_images
+from hbnlab.data.glyphs.effects import draw_difficulty, draw_effects
 from hbnlab.data.glyphs.fonts import atlas
-from hbnlab.data.glyphs.scene import draw_difficulty, draw_effects
 from hbnlab.data.split import Splits, TensorSplit
 from hbnlab.trees import GLYPHS
 
@@ -72,7 +72,7 @@ def render(
     """Draw one image of each class given, as hard as asked for, each in some font that has it.
 
     Returns:
-        The images, and their attributes: ``"difficulty"`` and the effects of ``scene.EFFECTS``.
+        The images, and their attributes: ``"difficulty"`` and the effects of ``effects.EFFECTS``.
 
     Raises:
         ValueError: for a class that is not there or a difficulty outside [0, 1].

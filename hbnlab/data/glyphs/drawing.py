@@ -38,7 +38,7 @@ def draw_images(
         images: where to draw; what was there goes.
         atlas: the masks.
         entry: which mask shows in each image.
-        effects: the columns of ``scene.EFFECTS``, in its units.
+        effects: the columns of ``effects.EFFECTS``, in its units.
         generator: source of side, place, fragments, colours and grain.
     """
     coverage = _character(atlas, entry, effects, generator)
