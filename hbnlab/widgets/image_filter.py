@@ -24,7 +24,7 @@ QUARTERS = ("easiest quarter", "second quarter", "third quarter", "hardest quart
 
 
 @dataclass(frozen=True)
-class Pick:
+class ImageFilter:
     """What the images shown have in common.
 
     Attributes:
