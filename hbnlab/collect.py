@@ -1,14 +1,15 @@
 """From a network and images to records: one pass, after which no network is needed."""
 
-import hashlib
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from hbnlab.costs import branch_macs, stage_macs
+from hbnlab.costs import part_macs
 from hbnlab.data.split import Split
-from hbnlab.models.network import EarlyExitNetwork, check_finite
+from hbnlab.fingerprint import fingerprint
+from hbnlab.head_mask import cells_of
+from hbnlab.models.network import EarlyExitNetwork, check_finite, evaluation_mode
 from hbnlab.progress import progress_bar
 from hbnlab.records import ExitRecords
 
@@ -25,59 +26,136 @@ def collect_records(
 ) -> ExitRecords:
     """Run every exit on every image once and keep what they say.
 
-    The network is put into evaluation mode for the pass and left as it was; images go to its
-    device a batch at a time, the records lie in ordinary memory.
+    The network is put into evaluation mode for the pass and left as it was. Images go to its
+    device one batch at a time; the records are in ordinary memory.
 
     Args:
         network: any early-exit network.
         source: a split, or a pair of normalised images (sample, channel, height, width) and labels,
-            which may be the finest (sample) or one column a level (sample, level).
-        batch_size: images at a time; None is 64 on a processor, where more do not fit its cache,
-            and 512 elsewhere. The logits do not depend on it beyond the last bits.
+            which are either the finest (sample) or one column per level (sample, level).
+        batch_size: images per batch; None = ``default_batch_size``. The logits do not depend on it
+            beyond the last bits.
         augment: crop and flip the images at random from this generator, in their order: only to
             follow the study's protocol, which left that on while testing.
         progress: show a bar.
 
     Raises:
         ValueError: for images or labels that do not fit the network, or that are not finite.
+
+    Example:
+        >>> from hbnlab import data, models
+        >>> splits = data.load("glyphs", train_size=20, val_size=20, test_size=20)
+        >>> network = models.create("gran-hbn", splits.hierarchy, width=0.1)
+        >>> records = collect_records(network, splits.test)
+        >>> records.num_exits, len(records), records.split
+        (3, 20, 'glyphs test')
     """
-    if batch_size is None:
-        batch_size = 64 if network.device.type == "cpu" else 512
-    split: Split | None = None
     if isinstance(source, tuple):
-        labels, fingerprint, batches = _from_pair(network, source, batch_size)
+        images, labels = source
+        _check_pair(images, labels)
+        title, attributes, of_data = "", {}, fingerprint(images)
+        if labels.ndim == 1:
+            labels = network.hierarchy.label_table(labels)
     else:
-        split = source
-        network.check_data(split.name, split.image_shape, split.hierarchy)
-        labels, fingerprint = split.labels, split.fingerprint
-        batches = (
-            images
-            for images, _ in split.batches(
-                batch_size, augment=augment is not None, generator=augment, shuffle=False
-            )
-        )
+        network.check_data(source.name, source.image_shape, source.hierarchy)
+        images, labels = source, source.labels
+        title, of_data = f"{source.name} {source.part}", source.fingerprint
+        attributes = {name: column.cpu() for name, column in source.attributes.items()}
+    batches = image_batches(network, images, batch_size, augment=augment)
     logits, gate = _run(network, batches, len(labels), progress)
+    macs = part_macs(network)
     return ExitRecords(
         logits=logits,
         head_mask=network.head_mask,
         labels=labels.cpu(),
-        stage_macs=tuple(stage_macs(network)),
-        branch_macs=tuple(branch_macs(network)),
+        stage_macs=macs.stages,
+        branch_macs=macs.branches,
         hierarchy=network.hierarchy,
         gate_logits=gate,
-        attributes={} if split is None else {k: v.cpu() for k, v in split.attributes.items()},
-        split="" if split is None else f"{split.name} {split.part}",
-        fingerprint=f"{network_fingerprint(network)}-{fingerprint}",
+        attributes=attributes,
+        split=title,
+        fingerprint=f"{network_fingerprint(network)}-{of_data}",
+    )
+
+
+def default_batch_size(device: torch.device) -> int:
+    """Images per batch on a device: 64 on a processor, where more do not fit its cache, else 512.
+
+    Example:
+        >>> default_batch_size(torch.device("cpu"))
+        64
+    """
+    return 64 if device.type == "cpu" else 512
+
+
+def image_batches(
+    network: EarlyExitNetwork,
+    images: Tensor | Split,
+    batch_size: int | None = None,
+    *,
+    augment: torch.Generator | None = None,
+) -> Iterable[Tensor]:
+    """Validate images against a network, and cut them into batches on its device, channels last.
+
+    Args:
+        network: whose device and image shape count.
+        images: normalised floats (sample, channel, height, width), or a split, which is read one
+            batch at a time.
+        batch_size: images per batch; None = ``default_batch_size``.
+        augment: as in ``collect_records``; for a split only.
+
+    Raises:
+        ValueError: at once, for a batch size below 1, and for images of another shape or type than
+            the network takes, or with NaN or infinity.
+
+    Example:
+        >>> from hbnlab import models, trees
+        >>> network = models.create("gran-hbn", trees.GLYPHS, width=0.1)
+        >>> [len(batch) for batch in image_batches(network, torch.zeros(100, 3, 32, 32))]
+        [64, 36]
+    """
+    size = default_batch_size(network.device) if batch_size is None else batch_size
+    if size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {size}")
+    if isinstance(images, Tensor):
+        network.check_images(images)
+        check_finite(images)
+        batches = images.split(size) if len(images) else ()
+    else:
+        network.check_data(images.name, images.image_shape)
+        read = images.batches(size, augment=bool(augment), generator=augment, shuffle=False)
+        batches = (batch for batch, _ in read)
+    return (
+        batch.to(network.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        for batch in batches
     )
 
 
 def network_fingerprint(network: EarlyExitNetwork) -> str:
-    """Twelve hexadecimal digits of the weights and of what kind of network they are for."""
-    digest = hashlib.sha256(repr(network.to_spec()).encode())
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()[:12]
+    """Fingerprint of the weights and of the kind of network that they are for.
+
+    Example:
+        >>> from hbnlab import models, trees
+        >>> one, other = (models.create("alexnet", trees.GLYPHS, 0.1, seed=n) for n in (0, 1))
+        >>> network_fingerprint(one) == network_fingerprint(other)
+        False
+    """
+    weights = (piece for named in network.state_dict().items() for piece in named)
+    return fingerprint(repr(network.to_spec()), *weights)
+
+
+def records_fingerprint(network: EarlyExitNetwork, split: Split) -> str:
+    """The fingerprint that the records of a network on a split will have.
+
+    Example:
+        >>> from hbnlab import data, models
+        >>> splits = data.load("glyphs", train_size=20, val_size=20, test_size=20)
+        >>> network = models.create("gran-hbn", splits.hierarchy, width=0.1)
+        >>> expected = records_fingerprint(network, splits.test)
+        >>> collect_records(network, splits.test).fingerprint == expected
+        True
+    """
+    return f"{network_fingerprint(network)}-{split.fingerprint}"
 
 
 @torch.inference_mode()
@@ -88,40 +166,24 @@ def _run(
     sizes = network.hierarchy.num_classes
     table = tuple(torch.full((count, network.num_exits, size), torch.nan) for size in sizes)
     gate = torch.empty(count, 2) if network.has_gate else None
-    was_training, done = network.training, 0
-    bar = progress_bar(count, f"{network.name} records", "image", shown=progress)
-    network.eval()
-    try:
+    done, title = 0, f"{network.name} records"
+    with evaluation_mode(network), progress_bar(count, title, "image", shown=progress) as bar:
         for images in batches:
             rows = slice(done, done + len(images))
             done += len(images)
             bar.update(len(images))
-            moved = images.to(network.device).contiguous(memory_format=torch.channels_last)
-            outputs = network(moved)
-            for exit_index, exit_logits in enumerate(outputs.logits):
-                for level_index, logits in enumerate(exit_logits):
-                    if logits is not None:
-                        table[level_index][rows, exit_index] = logits.float().cpu()
-            if gate is not None and outputs.gate is not None:
+            outputs = network(images)
+            for exit_index, level_index in cells_of(network.head_mask):
+                logits = outputs.logits[exit_index][level_index]
+                table[level_index][rows, exit_index] = logits.float().cpu()
+            if gate is not None:
                 gate[rows] = outputs.gate.float().cpu()
-    finally:
-        bar.close()
-        network.train(was_training)
     return table, gate
 
 
-def _from_pair(
-    network: EarlyExitNetwork, pair: tuple[Tensor, Tensor], batch_size: int
-) -> tuple[Tensor, str, Iterable[Tensor]]:
-    images, labels = pair
-    network.check_images(images)
+def _check_pair(images: Tensor, labels: Tensor) -> None:
     if len(images) == 0 or len(images) != len(labels):
         raise ValueError(
             "records need images and as many labels, at least one, got "
             f"{len(images)} images and {len(labels)} labels"
         )
-    check_finite(images)
-    if labels.ndim == 1:
-        labels = network.hierarchy.label_table(labels)
-    digest = hashlib.sha256(images.cpu().contiguous().numpy().data).hexdigest()[:12]
-    return labels, digest, images.split(batch_size)

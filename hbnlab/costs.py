@@ -8,56 +8,121 @@ softmax count nothing. FLOPs are twice the MACs.
 
 import statistics
 import time
+import weakref
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hbnlab.models.network import EarlyExitNetwork
+from hbnlab.models.network import EarlyExitNetwork, evaluation_mode
 
 
-def stage_macs(
-    network: EarlyExitNetwork, image_shape: tuple[int, int, int] | None = None
-) -> list[int]:
-    """MACs of each stage of the trunk alone, for one image."""
-    return _count_parts(network, image_shape)[0]
+class PartMacs(NamedTuple):
+    """MACs of the parts of a network, for one image.
+
+    Attributes:
+        stages: of each stage of the trunk alone.
+        branches: of what hangs off each stage: branch, heads and, at the first, the gate.
+
+    Example:
+        >>> PartMacs(stages=(100, 200), branches=(10, 20)).to_exits()
+        [110, 330]
+    """
+
+    stages: tuple[int, ...]
+    branches: tuple[int, ...]
+
+    def to_exits(self) -> list[int]:
+        """MACs of one image that leaves at each exit, having paid for every earlier branch."""
+        return list(accumulate(map(sum, zip(self.stages, self.branches, strict=True))))
 
 
-def branch_macs(
-    network: EarlyExitNetwork, image_shape: tuple[int, int, int] | None = None
-) -> list[int]:
-    """MACs of what hangs off each stage, for one image: branch, heads and, at the first, gate."""
-    return _count_parts(network, image_shape)[1]
+# Counting takes longer than running, so it is done once per network; an entry lives as long as its
+# network, and holds for the modules and the image shape that were counted.
+_COUNTED: weakref.WeakKeyDictionary[EarlyExitNetwork, tuple[object, PartMacs]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def macs_to_exits(
-    network: EarlyExitNetwork, image_shape: tuple[int, int, int] | None = None
-) -> list[int]:
+def part_macs(network: EarlyExitNetwork) -> PartMacs:
+    """MACs of every stage and every branch, counted once per network.
+
+    They are counted again when a module of the network was replaced or its image shape changed.
+
+    Example:
+        >>> from hbnlab import models, trees
+        >>> network = models.create("alexnet", trees.CIFAR100, width=0.1)
+        >>> part_macs(network)
+        PartMacs(stages=(450720,), branches=(83845,))
+    """
+    structure = (network.image_shape, *map(weakref.ref, network.modules()))
+    if network in _COUNTED and _COUNTED[network][0] == structure:
+        return _COUNTED[network][1]
+    counted = _count(network)
+    _COUNTED[network] = (structure, counted)
+    return counted
+
+
+def stage_macs(network: EarlyExitNetwork) -> list[int]:
+    """MACs of each stage of the trunk alone, for one image.
+
+    Example:
+        >>> from hbnlab import models, trees
+        >>> network = models.create("gran-hbn", trees.CIFAR100, width=0.1)
+        >>> stage_macs(network)
+        [41472, 169632, 239616]
+    """
+    return list(part_macs(network).stages)
+
+
+def branch_macs(network: EarlyExitNetwork) -> list[int]:
+    """MACs of what hangs off each stage, for one image: branch, heads and, at the first, gate.
+
+    Example:
+        >>> from hbnlab import models, trees
+        >>> network = models.create("gran-hbn", trees.CIFAR100, width=0.1)
+        >>> branch_macs(network)
+        [173788, 65498, 87945]
+    """
+    return list(part_macs(network).branches)
+
+
+def macs_to_exits(network: EarlyExitNetwork) -> list[int]:
     """MACs of one image that leaves at each exit, having paid for every earlier branch.
 
-    Args:
-        network: any early-exit network.
-        image_shape: (channel, height, width); the network's own where None.
+    Example:
+        >>> from hbnlab import models, trees
+        >>> network = models.create("gran-hbn", trees.CIFAR100)
+        >>> [2 * macs for macs in macs_to_exits(network)]  # the study's FLOPs
+        [31784960, 75792384, 136052736]
 
     Source:
         The study's counting; twice these are its published FLOPs.
     """
-    stages, branches = _count_parts(network, image_shape)
-    return list(accumulate(stage + branch for stage, branch in zip(stages, branches, strict=True)))
+    return part_macs(network).to_exits()
 
 
-def num_parameters(network: torch.nn.Module) -> int:
-    """How many weights and biases there are."""
+def num_parameters(network: nn.Module) -> int:
+    """Number of weights and biases.
+
+    Example:
+        >>> num_parameters(nn.Linear(10, 2))
+        22
+    """
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def size_mb(network: torch.nn.Module) -> float:
-    """Size of the weights in memory, in MB of 2**20 bytes, as the study counts."""
-    bytes_held = sum(p.numel() * p.element_size() for p in network.parameters())
-    return bytes_held / 2**20
+def size_mb(network: nn.Module) -> float:
+    """Size of the weights in memory, in MB of 2**20 bytes, as the study counts.
+
+    Example:
+        >>> size_mb(nn.Linear(1024, 1024, bias=False))
+        4.0
+    """
+    return sum(p.numel() * p.element_size() for p in network.parameters()) / 2**20
 
 
 @torch.inference_mode()
@@ -68,19 +133,20 @@ def latency(network: EarlyExitNetwork, batch_size: int = 1, repeats: int = 20) -
 
     Raises:
         ValueError: unless there is at least one image and one repeat.
+
+    Example:
+        >>> from hbnlab import models, trees
+        >>> latency(models.create("gran-hbn", trees.CIFAR100, width=0.1), repeats=3) > 0
+        True
     """
     if batch_size < 1 or repeats < 1:
         raise ValueError(
             f"batch_size and repeats must be at least 1, got {batch_size} and {repeats}"
         )
-    was_training = network.training
-    network.eval()
     images = torch.zeros(batch_size, *network.image_shape, device=network.device)
-    try:
+    with evaluation_mode(network):
         network(images)
         return statistics.median(_seconds(network, images) for _ in range(repeats))
-    finally:
-        network.train(was_training)
 
 
 def _seconds(network: EarlyExitNetwork, images: Tensor) -> float:
@@ -92,22 +158,15 @@ def _seconds(network: EarlyExitNetwork, images: Tensor) -> float:
 
 
 @torch.no_grad()
-def _count_parts(
-    network: EarlyExitNetwork, image_shape: tuple[int, int, int] | None
-) -> tuple[list[int], list[int]]:
-    was_training = network.training
-    network.eval()  # dropout must not draw from the global generator
-    hidden = torch.zeros(1, *(image_shape or network.image_shape), device=network.device)
-    network.check_images(hidden)
+def _count(network: EarlyExitNetwork) -> PartMacs:
+    hidden = torch.zeros(1, *network.image_shape, device=network.device)
     stages, branches = [], []
-    try:
+    with evaluation_mode(network):  # dropout must not draw from the global generator
         for exit_index in range(network.num_exits):
             macs, hidden = _macs_of(network.run_stage, exit_index, hidden)
             stages.append(macs)
             branches.append(_macs_of(network.run_branch, exit_index, hidden)[0])
-    finally:
-        network.train(was_training)
-    return stages, branches
+    return PartMacs(tuple(stages), tuple(branches))
 
 
 def _macs_of(

@@ -1,5 +1,7 @@
 """hbnlab.costs: what is counted, what is not, and that counting changes nothing."""
 
+import gc
+
 import pytest
 import torch
 from torch import nn
@@ -82,11 +84,30 @@ def test_counting_leaves_the_network_and_the_global_generator_as_they_were(train
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
 
 
-def test_the_shape_of_the_image_may_be_named_but_must_be_the_networks(tiny_network):
+def test_a_network_is_counted_once(tiny_network, monkeypatch):
     network = tiny_network()
-    assert costs.macs_to_exits(network, (3, 32, 32)) == costs.macs_to_exits(network)
-    with pytest.raises(ValueError, match="takes images of 3x32x32, got 3x64x64"):
-        costs.stage_macs(network, (3, 64, 64))
+    counted = costs.part_macs(network)
+    monkeypatch.setattr(costs, "FlopCounterMode", None)  # whoever enters it fails
+    assert costs.part_macs(network) == counted
+    assert costs.macs_to_exits(network) == counted.to_exits()
+    assert costs.part_macs(network.train()) == counted
+
+
+def test_a_network_with_another_layer_is_counted_again(tiny_network):
+    network = tiny_network()
+    before = costs.branch_macs(network)
+    features = network.heads[1]["1"].in_features
+    network.heads[1]["1"] = nn.Linear(features, 7)  # in place of 5 classes
+    assert costs.branch_macs(network) == [before[0], before[1] + 2 * features, before[2]]
+
+
+def test_what_was_counted_is_forgotten_with_the_network(tiny_network):
+    network = tiny_network()
+    costs.part_macs(network)
+    held = len(costs._COUNTED)
+    del network
+    gc.collect()
+    assert len(costs._COUNTED) < held
 
 
 def test_size_is_four_bytes_a_parameter_in_single_precision_and_two_in_half(tiny_network):

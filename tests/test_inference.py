@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hbnlab import models
 from hbnlab.collect import collect_records
-from hbnlab.costs import branch_macs, stage_macs
+from hbnlab.costs import branch_macs, part_macs, stage_macs
 from hbnlab.data import TensorSplit
 from hbnlab.entropy import entropy
 from hbnlab.inference import EarlyDecisions, predict
@@ -306,6 +306,17 @@ def test_late_stages_run_on_full_batches():
     assert [sum(stage) for stage in sizes.values()] == [100, 50, 20]
 
 
+def test_macs_are_not_counted_again_for_each_image(monkeypatch):
+    network, image = network_of(), images_of(1)
+    first = predict(network, image, EntropyThreshold([INF, INF]))
+    monkeypatch.setattr("hbnlab.costs.FlopCounterMode", None)  # whoever enters it fails
+    again = predict(network, image, EntropyThreshold([INF, INF]))
+    assert again.macs.tolist() == first.macs.tolist() == [first.total_macs]
+    late = predict(network, image, EntropyThreshold([ALWAYS, 0.0]))
+    stages, branches = stage_macs(network), branch_macs(network)
+    assert late.macs.tolist() == [sum(stages) + branches[0] + branches[2]]
+
+
 def test_a_data_set_is_read_while_it_is_worked_on():
     events = []
 
@@ -317,6 +328,7 @@ def test_a_data_set_is_read_while_it_is_worked_on():
                 yield images
 
     network = network_of()
+    part_macs(network)  # counting runs the stages too, once per network
     network.stages[0].register_forward_hook(lambda *_: events.append("run"))
     predict(network, split_of(40, Watched), EntropyThreshold([1.0, 1.0]), 8)
     assert events == ["read", "run"] * 5

@@ -85,6 +85,14 @@ def test_marginalising_fills_missing_coarse_heads_and_needs_every_fine_one():
         random_records(heads=SEM).marginalised()
 
 
+def test_records_with_other_values_have_another_fingerprint_that_repeats():
+    records = random_records()
+    derived = [records.derived("halved"), records.derived("doubled"), records.marginalised()]
+    assert len({records.fingerprint, *(other.fingerprint for other in derived)}) == 4
+    assert records.marginalised().fingerprint == derived[-1].fingerprint
+    assert random_records(seed=1).marginalised().fingerprint != derived[-1].fingerprint
+
+
 def test_marginalising_survives_probabilities_that_underflow():
     records = random_records(5)
     sharp = replace(records, logits=tuple(1e4 * logits for logits in records.logits))

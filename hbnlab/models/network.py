@@ -1,6 +1,7 @@
 """The early-exit network: stages, branches, a grid of heads and, where wanted, a gate."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -198,6 +199,28 @@ class EarlyExitNetwork(nn.Module):
             "image_shape": list(self.image_shape),
             "hierarchy": self.hierarchy.to_spec(),
         }
+
+
+@contextlib.contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and afterwards each module back into its own mode.
+
+    Example:
+        >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
+        >>> with evaluation_mode(network):
+        ...     [module.training for module in network]
+        [False, False]
+        >>> [module.training for module in network]
+        [True, False]
+    """
+    training = [module for module in network.modules() if module.training]
+    if training:
+        network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def check_finite(images: Tensor) -> None:
