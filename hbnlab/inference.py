@@ -53,16 +53,15 @@ def predict(
     """Run a network on images, stage by stage, and let each image leave where the policy says.
 
     Images that go on wait before the next stage until they fill a batch, together with those of
-    other chunks. A branch that the policy never consults is not run. The decisions are those of
-    ``policy.decide(collect_records(...))``, except for scores within about 1e-5 of a threshold: the
-    last bits of a score depend on how many images ran beside it.
+    other chunks. A branch that the policy never consults is not run. Decisions are the same as from
+    records, except for scores within about 1e-5 of a threshold: the last bits of a score depend on
+    how many images ran beside it.
 
     A policy that decides by batch gets its own batches, in order; each leaves as a whole, so none
     waits for another, and ``batch_size`` and ``pool`` mean nothing.
 
     On CUDA the processor waits once per chunk and consulted exit, to learn which images go on (a
-    policy by batch makes it wait a few times); answers stay on the device until the end. Less than
-    one batch waits before each stage, whatever the size of the data set.
+    few times for a policy by batch). Less than one batch waits before each stage.
 
     Args:
         network: put into evaluation mode for the pass and left as it was.
@@ -91,12 +90,8 @@ def predict(
     part_macs(network)  # counted before the clock starts
     start = time.perf_counter()
     descent = _Descent(network, policy, len(images), size if pool and not by_batch else None)
-    title = f"{network.name} leaving early"
-    with (
-        torch.inference_mode(),
-        evaluation_mode(network),
-        progress_bar(len(images), title, "image", shown=progress) as bar,
-    ):
+    bar = progress_bar(len(images), f"{network.name} leaving early", "image", shown=progress)
+    with torch.inference_mode(), evaluation_mode(network), bar:
         for chunk in chunks:
             descent.enter(chunk)
             bar.update(len(chunk))
