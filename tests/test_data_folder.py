@@ -103,6 +103,22 @@ def test_a_part_without_a_folder_is_taken_from_the_training_images(tmp_path, giv
     assert len(splits.train) == 32
 
 
+def test_a_folder_train_is_a_part_even_without_another_part(tmp_path):
+    fill(tmp_path / "train")
+    splits = streamed(tmp_path)
+    assert splits.hierarchy == Hierarchy.from_dict(TREE, sort=True)
+    assert [len(split) for split in parts(splits)] == [28, 4, 8]
+    assert all(path.startswith("train/") for split in parts(splits) for path in split.paths)
+
+
+@pytest.mark.parametrize("names", [("val",), ("val", "test")])
+def test_parts_without_a_folder_train_are_refused(tmp_path, names):
+    for name in names:
+        fill(tmp_path / name)
+    with pytest.raises(ValueError, match=r"must hold a folder train beside \[.*'val'\], got none"):
+        load_small(tmp_path)
+
+
 def test_classes_called_train_and_test_among_others_are_classes(tmp_path):
     fill(tmp_path, {"train": ["steam"], "test": ["exam"], "bus": ["double"]})
     assert load_small(tmp_path).hierarchy.class_names[0] == ("bus", "test", "train")

@@ -1,5 +1,6 @@
 """hbnlab.storage: files that are whole or absent."""
 
+import errno
 import json
 import os
 import signal
@@ -166,6 +167,40 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, failure):
         _write_half(path, failure)
     assert path.read_text() == "old"
     assert _names(tmp_path) == ["weights"]
+
+
+def _full_disk(*arguments: object, **options: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("method", "write"),
+    [
+        ("write_text", lambda path: write_text(path, "new")),
+        ("write_text", lambda path: write_json(path, [1])),
+        ("write_bytes", lambda path: save_tensors(path, _tensors(), HEADER)),
+    ],
+)
+def test_a_full_disk_names_the_file_that_it_failed(tmp_path, monkeypatch, method, write):
+    monkeypatch.setattr(Path, method, _full_disk)
+    with pytest.raises(OSError, match=r"No space left on device: '.*weights\.json'") as caught:
+        write(tmp_path / "weights.json")
+    assert caught.value.errno == errno.ENOSPC
+    assert _names(tmp_path) == []
+
+
+def test_a_file_that_may_not_be_written_is_named_and_not_its_temporary_copy(tmp_path, monkeypatch):
+    def refuse(self: Path, *arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(PermissionError, match=rf"denied: '{tmp_path / 'weights'}'"):
+        write_text(tmp_path / "weights", "new")
+
+
+def test_a_failure_to_read_another_file_while_writing_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"), atomic_path(tmp_path / "copy") as copy:
+        copy.write_text((tmp_path / "absent").read_text())
 
 
 def test_a_failed_first_write_leaves_nothing(tmp_path):

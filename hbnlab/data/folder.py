@@ -159,9 +159,11 @@ def _list_parts(
     """The tree, and the files of each part that has a folder (``train`` if none has)."""
     names = {p.name for p in root.iterdir() if p.is_dir()} if root.is_dir() else set()
     names = {name for name in names if not name.startswith(".")}
-    if not ("train" in names and len(names) > 1 and names <= set(PARTS)):
+    if not names or not names <= set(PARTS):
         tree = Hierarchy.from_folder(root, level_names)
         return tree, {"train": _list_images(root, root, tree)}
+    if "train" not in names:
+        raise ValueError(f"{root} must hold a folder train beside {sorted(names)}, got none")
     tree = Hierarchy.from_folder(root / "train", level_names)
     for part in sorted(names):
         other = Hierarchy.from_folder(root / part, level_names)
