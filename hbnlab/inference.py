@@ -13,6 +13,7 @@ from hbnlab.costs import part_macs
 from hbnlab.data.split import Split
 from hbnlab.models.network import EarlyExitNetwork, evaluation_mode
 from hbnlab.policies import ExitView, Policy, policy_macs
+from hbnlab.policies.base import GOES_ON
 from hbnlab.progress import progress_bar
 from hbnlab.records import Decisions
 
@@ -182,7 +183,7 @@ class _Descent:
         self._write(exit_index, levels, group)
         if exit_index == self.last:
             return _take(group, slice(0))
-        staying = (levels < 0).nonzero().flatten()  # the one wait for the device
+        staying = (levels == GOES_ON).nonzero().flatten()  # the one wait for the device
         self._check_together(len(staying), len(levels))
         return group if len(staying) == len(levels) else _take(group, staying)
 
@@ -216,12 +217,7 @@ class _Descent:
         """Put the answers together, on the processor."""
         exit_index, level_index, prediction = self.answers.cpu()
         seconds = time.perf_counter() - start
-        unanswered = int((level_index < 0).sum())
-        if unanswered:
-            raise ValueError(
-                f"a policy must answer every image at the last exit, {self.policy} left "
-                f"{unanswered} of {len(level_index)}"
-            )
+        self.policy.check_answered(exit_index, level_index, self.network.head_mask)
         macs = torch.tensor(policy_macs(self.policy, *part_macs(self.network)))[exit_index]
         return EarlyDecisions(
             exit_index,

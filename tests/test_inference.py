@@ -82,7 +82,7 @@ def shares(first, second, policy=None):
     leave.
     """
     start = policy or EntropyThreshold([0.0, 0.0])
-    aside = -10 * NEAR if start.larger_leaves_more else 10 * NEAR
+    aside = -10 * NEAR if start.comparison == "<" else 10 * NEAR
 
     def fit(records):
         fitted = fit_thresholds(start, records, [first, second, 1 - first - second])
@@ -453,7 +453,9 @@ class _Odd(Policy):
 
 
 def test_a_policy_that_leaves_images_unanswered_is_refused():
-    with pytest.raises(ValueError, match=r"every image at the last exit.* left 5 of 10"):
+    with pytest.raises(
+        ValueError, match=r"the last exit must answer every image, _Odd left 5 of 10"
+    ):
         predict(network_of(), images_of(10), _Odd(answers_last=False), 10)
 
 

@@ -27,7 +27,6 @@ from hbnlab.policies import (
     MarginThreshold,
     Patience,
     SemanticGate,
-    stack,
 )
 from hbnlab.records import Decisions
 from hbnlab.trees import CIFAR100
@@ -130,21 +129,11 @@ def _many_policies():
     return [*tolerances, Patience(2), *gates, ForcedExit(1), *scores, *entropies, ForcedExit(1, 0)]
 
 
-@pytest.mark.parametrize("elements", [1, 200, 2**20])
-def test_a_sweep_equals_evaluating_each_policy_alone(monkeypatch, elements):
-    monkeypatch.setattr(stack, "_MAX_ELEMENTS", elements)
+def test_a_sweep_equals_evaluating_each_policy_alone():
     records = random_records(50)
     policies = _many_policies()
     alone = [evaluate(p.decide(records), records, batch_size=16) for p in policies]
     assert sweep(policies, records, batch_size=16) == alone
-
-
-def test_policies_are_stacked_only_so_far_as_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(stack, "_MAX_ELEMENTS", 200)
-    records = random_records(50)
-    policies = [EntropyThreshold([t / 10, 1]) for t in range(1, 11)]
-    sizes = [len(numbers) for numbers, _, _ in stack.stacks(policies, records)]
-    assert sizes == [4, 4, 2]
 
 
 def test_a_sweep_of_a_network_of_one_exit():
@@ -284,7 +273,6 @@ def test_decisions_about_other_images_are_refused():
 
 def test_information_of_an_uneven_tree_depends_on_the_answer():
     tree = Hierarchy.from_dict({"a": ["p", "q", "r"], "b": ["s"]})
-    counts = evaluation_module.Counter({3: 1, 1: 1})
-    assert evaluation_module.mean_information(counts, tree) == pytest.approx(
+    assert evaluation_module._mean_information(torch.tensor([3, 1]), tree) == pytest.approx(
         (math.log2(4 / 3) + 2) / 2
     )

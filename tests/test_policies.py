@@ -447,7 +447,7 @@ def test_a_rule_that_leaves_an_image_without_an_answer_is_refused():
             del exit_index, view
             return {}
 
-    with pytest.raises(ValueError, match="Silent left 40 without an answer"):
+    with pytest.raises(ValueError, match="Silent left 40 of 40 without an answer"):
         Silent(0).decide(random_records())
 
 

@@ -69,8 +69,8 @@ def test_more_images_tied_than_may_leave_all_stay():
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.5, 0.5, 0.5), (1.5, -0.5, 0), (0.2, 0.2, 0.2)])
-def test_shares_that_are_not_one_an_exit_are_refused(shares):
-    with pytest.raises(ValueError, match="shares must be 3 numbers from 0 up with the sum 1"):
+def test_shares_that_are_not_one_per_exit_are_refused(shares):
+    with pytest.raises(ValueError, match="shares must be 3 numbers, 0 or more, one per exit"):
         fit_thresholds(EntropyThreshold([1, 1]), random_records(), shares)
 
 

@@ -18,7 +18,9 @@ from hbnlab.policies import (
     SemanticGate,
 )
 
-RECORDS = [random_records(33, seed=seed, signal=signal) for seed, signal in enumerate([1, 3, 6])]
+RECORDS = [
+    random_records(33, seed=seed, signal=signal) for seed, signal in enumerate([1.0, 3.0, 6.0])
+]
 records_of = st.sampled_from(RECORDS)
 above_zero = st.floats(1e-3, 2.0) | st.just(float("inf"))
 thresholds_of = st.tuples(above_zero | st.just(0.0), above_zero | st.just(0.0))
@@ -55,7 +57,7 @@ def pairs_of_policies(draw, threshold):
     batch = draw(batches)
     patient = [min(a, b) for a, b in zip(first, second, strict=True)]
     eager = [max(a, b) for a, b in zip(first, second, strict=True)]
-    if not kind.larger_leaves_more:
+    if kind.comparison == ">":
         # Their scores end at 1, and there a larger threshold is the more patient one.
         patient, eager = ([1 - min(value, 2.0) / 2 for value in row] for row in (patient, eager))
     more = (draw(tolerances), draw(rules)) if kind is FineTolerance else ()

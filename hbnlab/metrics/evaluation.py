@@ -1,7 +1,6 @@
 """How good the answers of a policy are, how specific, and what they cost."""
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,130 +72,116 @@ def evaluate(
     Raises:
         ValueError: when the numbers of images differ, or an answer lies outside the records.
     """
-    answers = _Answers.of(decisions, records)
-    cells = answers.exits * records.hierarchy.num_levels + answers.levels
-    counts = torch.bincount(cells, minlength=records.num_exits * records.hierarchy.num_levels)
-    share = None
-    if batch_size is not None:
-        share = batch_specificity(answers.finest[None], batch_size)[0]
-    return assemble(
-        records,
-        cell_counts=counts.view(records.num_exits, -1).tolist(),
-        right=int(answers.right.sum()),
-        hierarchical=int(answers.hierarchical.sum()),
-        leaf_counts=Counter(answers.leaves.tolist()),
-        total_macs=int(decisions.macs.sum()),
-        batch_specificity=share,
-    )
+    check_decisions(decisions, records)
+    exits, levels, prediction, macs = _columns(decisions, records)
+    answers = answer_table(levels, prediction, records)
+    return summarise(exits, levels, answers, int(macs.sum()), records, batch_size)
 
 
 def answer_values(
     decisions: Decisions, records: ExitRecords
 ) -> dict[str, Float[Tensor, " sample"]]:
-    """The numbers of ``evaluate`` image by image, in double precision; their means are its fields.
+    """The numbers of ``evaluate`` per image, in double precision; their means are its fields.
 
     Returns:
         By the name of the field: accuracy, hierarchical_accuracy, specificity, information,
         mean_macs.
+
+    Example:
+        >>> from hbnlab.policies import ForcedExit
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(4)
+        >>> answer_values(ForcedExit(0, level=0).decide(records), records)["accuracy"]
+        tensor([1., 1., 0., 1.], dtype=torch.float64)
     """
-    answers = _Answers.of(decisions, records)
-    everything = records.hierarchy.num_classes[-1]
+    check_decisions(decisions, records)
+    _, levels, prediction, macs = _columns(decisions, records)
+    right, hierarchical, leaves = answer_table(levels, prediction, records).double().unbind(1)
     return {
-        "accuracy": answers.right.double(),
-        "hierarchical_accuracy": answers.hierarchical.double(),
-        "specificity": answers.finest.double(),
-        "information": (everything / answers.leaves.double()).log2(),
-        "mean_macs": decisions.macs.to(answers.right.device).double(),
+        "accuracy": right,
+        "hierarchical_accuracy": hierarchical,
+        "specificity": (levels == records.hierarchy.finest).double(),
+        "information": (records.hierarchy.num_classes[-1] / leaves).log2(),
+        "mean_macs": macs.double(),
     }
 
 
-@dataclass(frozen=True, eq=False)
-class _Answers:
-    """Decisions compared with the labels, image by image.
+def answer_table(
+    levels: Int[Tensor, " sample"], prediction: Int[Tensor, " sample"], records: ExitRecords
+) -> Int[Tensor, "sample value"]:
+    """What answers are worth, as whole numbers; everything in an ``Evaluation`` is made of them.
 
-    Attributes:
+    Returns:
+        Per image: whether the answer is the label of its own level; whether it is, mapped up to
+        the coarsest level, the label there; how many finest classes lie under it.
+    """
+    labels, hierarchy = records.labels, records.hierarchy
+    lifted, leaves = torch.empty_like(prediction), torch.empty_like(prediction)
+    for level in range(hierarchy.num_levels):
+        here = levels == level
+        lifted[here] = hierarchy.ancestors(0, level).to(labels.device)[prediction[here]]
+        leaves[here] = hierarchy.leaf_counts(level).to(labels.device)[prediction[here]]
+    right = prediction == labels.gather(1, levels[:, None])[:, 0]
+    return torch.stack([right.long(), (lifted == labels[:, 0]).long(), leaves], dim=1)
+
+
+def summarise(
+    exits: Int[Tensor, " sample"],
+    levels: Int[Tensor, " sample"],
+    answers: Int[Tensor, "sample value"],
+    total_macs: int,
+    records: ExitRecords,
+    batch_size: int | None,
+) -> Evaluation:
+    """Turn whole numbers of images into shares; the one place where anything is rounded.
+
+    Args:
         exits: exit of each answer.
         levels: level of each answer.
-        right: whether it is the label of its own level.
-        hierarchical: whether it is, mapped up to the coarsest level, the label there.
-        finest: whether it was given at the finest level.
-        leaves: how many finest classes lie under it.
+        answers: from ``answer_table``.
+        total_macs: multiply-accumulates of all images together.
+        records: what was decided about.
+        batch_size: as in ``evaluate``.
     """
-
-    exits: Int[Tensor, " sample"]
-    levels: Int[Tensor, " sample"]
-    right: Bool[Tensor, " sample"]
-    hierarchical: Bool[Tensor, " sample"]
-    finest: Bool[Tensor, " sample"]
-    leaves: Int[Tensor, " sample"]
-
-    @classmethod
-    def of(cls, decisions: Decisions, records: ExitRecords) -> "_Answers":
-        """Compare, on the device of the records."""
-        check_decisions(decisions, records)
-        labels, hierarchy = records.labels, records.hierarchy
-        exits, levels, prediction = (
-            column.to(labels.device)
-            for column in (decisions.exit_index, decisions.level_index, decisions.prediction)
-        )
-        lifted, leaves = torch.empty_like(prediction), torch.empty_like(prediction)
-        for level in range(hierarchy.num_levels):
-            here = levels == level
-            lifted[here] = hierarchy.ancestors(0, level).to(labels.device)[prediction[here]]
-            leaves[here] = hierarchy.leaf_counts(level).to(labels.device)[prediction[here]]
-        return cls(
-            exits=exits,
-            levels=levels,
-            right=prediction == labels.gather(1, levels[:, None])[:, 0],
-            hierarchical=lifted == labels[:, 0],
-            finest=levels == hierarchy.finest,
-            leaves=leaves,
-        )
-
-
-def assemble(
-    records: ExitRecords,
-    *,
-    cell_counts: list[list[int]],
-    right: int,
-    hierarchical: int,
-    leaf_counts: Counter[int],
-    total_macs: int,
-    batch_specificity: float | None,
-) -> Evaluation:
-    """Turn whole numbers of images into shares; the one place where any rounding happens."""
-    total = len(records)
-    by_exit = [sum(row) for row in cell_counts]
-    study = sum(count * records.macs_to(index) for index, count in enumerate(by_exit))
+    total, num_levels = len(records), records.hierarchy.num_levels
+    cells = torch.bincount(exits * num_levels + levels, minlength=records.num_exits * num_levels)
+    counts = cells.view(records.num_exits, num_levels).tolist()
+    right, hierarchical, _ = answers.sum(dim=0).tolist()
+    study = sum(sum(row) * records.macs_to(index) for index, row in enumerate(counts))
+    finest = levels == records.hierarchy.finest
     return Evaluation(
         num_images=total,
         accuracy=right / total,
         hierarchical_accuracy=hierarchical / total,
-        specificity=sum(row[-1] for row in cell_counts) / total,
-        information=mean_information(leaf_counts, records.hierarchy),
+        specificity=sum(row[-1] for row in counts) / total,
+        information=_mean_information(answers[:, 2], records.hierarchy),
         mean_macs=total_macs / total,
         study_macs=study / total,
-        shares=tuple(tuple(count / total for count in row) for row in cell_counts),
-        batch_specificity=batch_specificity,
+        shares=tuple(tuple(count / total for count in row) for row in counts),
+        batch_specificity=None if batch_size is None else _by_batch(finest, batch_size),
     )
 
 
-def mean_information(leaf_counts: Counter[int], hierarchy: Hierarchy) -> float:
-    """Mean bits of answers, given how many have each number of finest classes under them."""
+def _columns(decisions: Decisions, records: ExitRecords) -> list[Int[Tensor, " sample"]]:
+    """Exit, level, class and cost of each answer, on the device of the records."""
+    columns = (decisions.exit_index, decisions.level_index, decisions.prediction, decisions.macs)
+    return [column.to(records.labels.device) for column in columns]
+
+
+def _mean_information(leaves: Int[Tensor, " sample"], hierarchy: Hierarchy) -> float:
+    """Mean bits of answers, given how many finest classes lie under each."""
     everything = hierarchy.num_classes[-1]
-    bits = [count * math.log2(everything / size) for size, count in sorted(leaf_counts.items())]
-    return math.fsum(bits) / leaf_counts.total()
+    counts = enumerate(torch.bincount(leaves).tolist())
+    bits = [count * math.log2(everything / size) for size, count in counts if count]
+    return math.fsum(bits) / len(leaves)
 
 
-def batch_specificity(is_finest: Bool[Tensor, "policy sample"], batch_size: int) -> list[float]:
-    """For each policy, the mean over batches of the share of finest answers in the batch.
-
-    Every batch weighs the same, the last one too, however short.
-    """
+def _by_batch(is_finest: Bool[Tensor, " sample"], batch_size: int) -> float:
+    """Mean over batches of the share of finest answers; every batch weighs the same."""
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-    shares = [chunk.double().mean(dim=1) for chunk in is_finest.split(batch_size, dim=1)]
-    return torch.stack(shares, dim=1).mean(dim=1).tolist()
+    shares = [chunk.double().mean() for chunk in is_finest.split(batch_size)]
+    return float(torch.stack(shares).mean())
 
 
 def check_decisions(decisions: Decisions, records: ExitRecords) -> None:

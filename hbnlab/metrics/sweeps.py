@@ -1,16 +1,14 @@
-"""Many policies on the same records at once."""
+"""Many policies on the same records."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import cache, partial
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Int
 from torch import Tensor
 
-from hbnlab.metrics.evaluation import Evaluation, assemble, batch_specificity
-from hbnlab.policies import Policy
-from hbnlab.policies.stack import stacks
+from hbnlab.metrics.evaluation import Evaluation, answer_table, summarise
+from hbnlab.policies import ExitView, Policy
 from hbnlab.records import ExitRecords
 
 
@@ -19,38 +17,62 @@ def sweep(
 ) -> list[Evaluation]:
     """Evaluate many policies, each exactly as ``evaluate(policy.decide(records), records)``.
 
-    Policies that differ only in thresholds and tolerance are worked out together, in pieces, so
-    that memory stays bounded however many there are.
+    Scores, and what the answer of each cell to each image is worth, are worked out once for all
+    policies.
 
     Args:
         policies: any; the result has their order.
         records: what they decide about.
         batch_size: as in ``evaluate``.
+
+    Raises:
+        ValueError: as ``policy.decide`` does.
+
+    Example:
+        >>> from hbnlab.policies import EntropyThreshold
+        >>> from hbnlab.records import simulated_records
+        >>> policies = [EntropyThreshold([limit, limit]) for limit in (0.2, 0.4, 0.8)]
+        >>> for result in sweep(policies, simulated_records(100)):
+        ...     print(result.accuracy, result.mean_macs)
+        0.48 618.2
+        0.49 548.9
+        0.53 416.9
     """
-    answers = _AnswerTable.of(records)
-    found: dict[int, Evaluation] = {}
-    for numbers, stack, exits in stacks(policies, records):
-        leaving = stack.leaving(records, exits)
-        counts, finest = answers.count(leaving, len(numbers), with_finest=batch_size is not None)
-        shares: list[float | None] = [None] * len(numbers)
-        if finest is not None and batch_size is not None:
-            shares = list(batch_specificity(finest, batch_size))
-        for number, row, share in zip(numbers, counts, shares, strict=True):
-            found[number] = answers.evaluation(row, policies[number], share)
-    return [found[number] for number in range(len(policies))]
+    view_at = cache(partial(ExitView.from_records, records))
+    images = torch.arange(len(records), device=records.labels.device)
+    by_cell = _answers_by_cell(records)
+    results = []
+    for policy in policies:
+        policy.check_fits(records.head_mask, records.hierarchy, records.has_gate)
+        exits, levels = policy.taken_cells(records, view_at)
+        costs = torch.tensor(policy.macs_to_exits(records), device=exits.device)
+        answers = by_cell[exits, levels, images]
+        results.append(
+            summarise(exits, levels, answers, int(costs[exits].sum()), records, batch_size)
+        )
+    return results
 
 
 def sweep_table(policies: Sequence[Policy], records: ExitRecords, *, batch_size: int | None = None):
-    """``sweep`` as a pandas table: a row a policy, with its settings and its evaluation.
+    """``sweep`` as a pandas table: one row per policy, with its settings and its evaluation.
 
     Shares stand in columns such as ``share exit 1 fine``.
+
+    Example:
+        >>> from hbnlab.policies import FineTolerance
+        >>> from hbnlab.records import simulated_records
+        >>> policies = [FineTolerance([0.8, 0.6], tau) for tau in (0.0, 0.4)]
+        >>> table = sweep_table(policies, simulated_records(100))
+        >>> table[["fine_tolerance", "accuracy", "specificity"]]
+           fine_tolerance  accuracy  specificity
+        0             0.0      0.68         0.16
+        1             0.4      0.67         0.28
     """
     import pandas as pd
 
     rows = []
-    for policy, result in zip(
-        policies, sweep(policies, records, batch_size=batch_size), strict=True
-    ):
+    results = sweep(policies, records, batch_size=batch_size)
+    for policy, result in zip(policies, results, strict=True):
         values = result.to_dict()
         shares = values.pop("shares")
         for exit_index, level in records.cells:
@@ -60,77 +82,16 @@ def sweep_table(policies: Sequence[Policy], records: ExitRecords, *, batch_size:
     return pd.DataFrame(rows)
 
 
-@dataclass(frozen=True, eq=False)
-class _AnswerTable:
-    """What each cell's answer to each image is worth, as whole numbers that can be summed.
-
-    Attributes:
-        columns: for each cell, (sample, column) of zeros and ones: answered, right, right at the
-            coarsest level, and one column for each number of finest classes under an answer.
-        leaf_sizes: those numbers.
-    """
-
-    records: ExitRecords
-    columns: dict[tuple[int, int], Float[Tensor, "sample column"]]
-    leaf_sizes: tuple[int, ...]
-
-    @classmethod
-    def of(cls, records: ExitRecords) -> "_AnswerTable":
-        hierarchy = records.hierarchy
-        leaves = [hierarchy.leaf_counts(level) for level in range(hierarchy.num_levels)]
-        sizes = tuple(sorted({int(size) for row in leaves for size in row}))
-        # Sums of ones are exact in single precision up to 2^24.
-        dtype = torch.float32 if len(records) < 2**24 else torch.float64
-        columns = {}
-        for exit_index, level in records.cells:
-            cell = records.cell(exit_index, level)
-            device = cell.prediction.device
-            lifted = hierarchy.ancestors(0, level).to(device)[cell.prediction]
-            size = leaves[level].to(device)[cell.prediction]
-            values = [torch.ones_like(cell.correct), cell.correct, lifted == records.labels[:, 0]]
-            values += [size == one for one in sizes]
-            columns[exit_index, level] = torch.stack(values, dim=1).to(dtype)
-        return cls(records, columns, sizes)
-
-    def count(
-        self,
-        leaving: Iterable[tuple[int, int, Bool[Tensor, "*policy sample"]]],
-        num_policies: int,
-        *,
-        with_finest: bool,
-    ) -> tuple[list[dict[tuple[int, int], list[int]]], Bool[Tensor, "policy sample"] | None]:
-        """For each policy, the sums of the columns by cell, and on request the fine answers."""
-        counts: list[dict[tuple[int, int], list[int]]] = [{} for _ in range(num_policies)]
-        finest = None
-        if with_finest:
-            shape = (num_policies, len(self.records))
-            finest = torch.zeros(shape, dtype=torch.bool, device=self.records.labels.device)
-        for exit_index, level, leaves in leaving:
-            columns = self.columns[exit_index, level]
-            sums = (leaves.to(columns.dtype) @ columns).long().expand(num_policies, -1).tolist()
-            for row, values in zip(counts, sums, strict=True):
-                row[exit_index, level] = values
-            if finest is not None and level == self.records.hierarchy.finest:
-                finest |= leaves
-        return counts, finest
-
-    def evaluation(
-        self, counts: dict[tuple[int, int], list[int]], policy: Policy, share: float | None
-    ) -> Evaluation:
-        """The evaluation of one policy from its sums."""
-        records = self.records
-        cells = [[0] * records.hierarchy.num_levels for _ in range(records.num_exits)]
-        for (exit_index, level), values in counts.items():
-            cells[exit_index][level] = values[0]
-        macs = policy.macs_to_exits(records)
-        totals = [sum(column) for column in zip(*counts.values(), strict=True)]
-        sizes = zip(self.leaf_sizes, totals[3:], strict=True)
-        return assemble(
-            records,
-            cell_counts=cells,
-            right=totals[1],
-            hierarchical=totals[2],
-            leaf_counts=Counter({size: count for size, count in sizes if count}),
-            total_macs=sum(sum(row) * cost for row, cost in zip(cells, macs, strict=True)),
-            batch_specificity=share,
-        )
+def _answers_by_cell(records: ExitRecords) -> Int[Tensor, "exit level sample value"]:
+    """What the answer of each cell to each image is worth; of no meaning without a head."""
+    levels = torch.arange(records.hierarchy.num_levels, device=records.labels.device)
+    rows = [
+        [
+            answer_table(
+                level.expand(len(records)), records.prediction[:, exit_index, level], records
+            )
+            for level in levels
+        ]
+        for exit_index in range(records.num_exits)
+    ]
+    return torch.stack([torch.stack(row) for row in rows])

@@ -1,18 +1,25 @@
-"""The rules that decide where an image leaves and how specific its answer is."""
+"""Policies: where an image leaves and how specific its answer is."""
 
 from hbnlab.policies.base import Policy, policy_macs
 from hbnlab.policies.calibrate import budget_policies, fit_thresholds, fit_tolerance
-from hbnlab.policies.confidence import ConfidenceThreshold, MarginThreshold
-from hbnlab.policies.entropy_threshold import EntropyThreshold
+from hbnlab.policies.explanation import Comparison
 from hbnlab.policies.fine_tolerance import FineTolerance
 from hbnlab.policies.forced_exit import ForcedExit
 from hbnlab.policies.patience import Patience
+from hbnlab.policies.score_threshold import (
+    ConfidenceThreshold,
+    EntropyThreshold,
+    MarginThreshold,
+    ScoreThreshold,
+)
 from hbnlab.policies.semantic_gate import SemanticGate
-from hbnlab.policies.thresholds import ThresholdPolicy
-from hbnlab.policies.two_levels import TwoLevelPolicy
+from hbnlab.policies.settings import Setting
+from hbnlab.policies.starting import starting_policies
+from hbnlab.policies.thresholds import ThresholdPolicy, TwoLevelPolicy
 from hbnlab.policies.view import ExitView, batch_means
 
 __all__ = [
+    "Comparison",
     "ConfidenceThreshold",
     "EntropyThreshold",
     "ExitView",
@@ -21,7 +28,9 @@ __all__ = [
     "MarginThreshold",
     "Patience",
     "Policy",
+    "ScoreThreshold",
     "SemanticGate",
+    "Setting",
     "ThresholdPolicy",
     "TwoLevelPolicy",
     "batch_means",
@@ -29,4 +38,5 @@ __all__ = [
     "fit_thresholds",
     "fit_tolerance",
     "policy_macs",
+    "starting_policies",
 ]

@@ -1,59 +1,80 @@
 """A policy decides where an image leaves and how specific its answer is; it never computes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from hbnlab.head_mask import describe_cells
+from hbnlab.head_mask import describe_cells, finest_level
 from hbnlab.hierarchy import Hierarchy
+from hbnlab.policies.grid import MOST_POLICIES, combinations, even_values
+from hbnlab.policies.settings import Setting, class_name_in_words, plain_settings, python_line
 from hbnlab.policies.view import ExitView
 from hbnlab.records import Decisions, ExitRecords
+from hbnlab.types import Number
+
+_P = TypeVar("_P", bound="Policy")
+
+GOES_ON, AMBIGUOUS = -1, -2
+"""What ``Policy.step`` says of an image without a level: it goes on; it was answered at two."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy(ABC):
-    """The rule that picks a cell for every image.
+    """Picks a cell for each image: the exit where it leaves and the level of its answer.
+
+    A policy of your own defines ``answers`` and ``cells``. All else has a default that works:
+    ``decide``, ``sweep``, inference, reports and panels take any policy. What the class says
+    beyond that (``consults``, ``explain``, ``adjustable``, ``grid``) makes it cheaper to run and
+    better to read.
 
     Attributes:
-        hierarchy: the tree that the policy was fitted for; records of another are refused. None
-            for a policy that was written by hand.
+        hierarchy: the tree that the policy was fitted for; records of another one are refused.
+            None for a policy that was written by hand.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> class AllCoarse(Policy):
+        ...     def answers(self, exit_index, view):
+        ...         return {0: view.all_images()}
+        ...     def cells(self, head_mask):
+        ...         return [(0, 0)]
+        >>> decisions = AllCoarse().decide(simulated_records(3))
+        >>> decisions.exit_index.tolist(), decisions.level_index.tolist()
+        ([0, 0, 0], [0, 0, 0])
     """
 
     hierarchy: Hierarchy | None = field(default=None, repr=False)
 
-    @abstractmethod
-    def answers(
-        self, exit_index: int, view: ExitView
-    ) -> Mapping[int, Bool[Tensor, "*policy sample"]]:
-        """For each level that may be answered at this exit, the images that are answered there.
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "answers" in vars(cls) and "explain" not in vars(cls):
+            # The parent's explanation is of the parent's rule.
+            cls.explain = Policy.explain
 
-        No image is answered at two levels, and the last exit (``view.is_last``) answers all. An
-        image that has left before may be answered again; it is not asked.
+    # ------------------------------------------------------------------ the rule
+
+    @abstractmethod
+    def answers(self, exit_index: int, view: ExitView) -> Mapping[int, Bool[Tensor, " sample"]]:
+        """For each level that may be answered at this exit, a mask of the images answered there.
+
+        No image is answered at two levels, and the last exit (``view.is_last``) answers all.
+        Images that left at an earlier exit may be among them; their first answer counts.
         """
 
     @abstractmethod
     def cells(self, head_mask: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
-        """The (exit, level) cells that the policy may look at or answer with."""
-
-    def step(self, exit_index: int, view: ExitView) -> Int[Tensor, " sample"]:
-        """The level at which each image is answered at this exit, -1 = it goes on.
-
-        The last exit answers every image.
-        """
-        levels = torch.full((view.num_images,), -1, device=view.device)
-        for level, answered in self.answers(exit_index, view).items():
-            levels = levels.masked_fill(answered, level)
-        return levels
+        """The (exit, level) cells that the policy may consult or answer with."""
 
     def consults(self, exit_index: int) -> bool:
-        """Whether the policy looks at the branch of this exit at all.
+        """Whether the policy consults the branch of this exit at all.
 
-        A branch that it never looks at need not be run. The last exit is always looked at.
+        A branch that is not consulted need not be run. The last exit is always consulted.
         """
         del exit_index
         return True
@@ -65,16 +86,88 @@ class Policy(ABC):
 
     @property
     def view_batch_size(self) -> int | None:
-        """Images that leave together, for ``ExitView``; None when each decides for itself."""
+        """Number of images that leave together, for ``ExitView``; None when each decides alone."""
         return None
+
+    def with_batch_size(self: _P, batch_size: int | None) -> _P:
+        """The same policy deciding by batches of so many images; None = image by image.
+
+        Raises:
+            ValueError: when this policy cannot decide by batch.
+        """
+        if batch_size is not None:
+            raise ValueError(f"a policy of {self.title} decides image by image, got {batch_size=}")
+        return self
+
+    # ------------------------------------------------------------------ deciding
+
+    def step(self, exit_index: int, view: ExitView) -> Int[Tensor, " sample"]:
+        """The level at which each image is answered at this exit.
+
+        Returns:
+            A level index; -1 for an image that goes on, -2 for one that was answered at two levels,
+            which ``check_answered`` refuses.
+        """
+        levels = torch.full((view.num_images,), GOES_ON, device=view.device)
+        taken = torch.zeros_like(levels, dtype=torch.bool)
+        twice = torch.zeros_like(taken)
+        for level, answered in self.answers(exit_index, view).items():
+            twice |= taken & answered
+            taken |= answered
+            levels.masked_fill_(answered, level)
+        return levels.masked_fill_(twice, AMBIGUOUS)
+
+    def taken_cells(
+        self, records: ExitRecords, view_at: Callable[[int, int | None], ExitView] | None = None
+    ) -> tuple[Int[Tensor, " sample"], Int[Tensor, " sample"]]:
+        """The cell at which each image leaves.
+
+        Args:
+            records: what is decided about.
+            view_at: gives the view of the records at an exit and a batch size, where many policies
+                share one.
+
+        Returns:
+            Exit index and level index of each image.
+
+        Raises:
+            ValueError: when an image is answered at two levels or not at all.
+        """
+        view_at = view_at or partial(ExitView.from_records, records)
+        levels = torch.full_like(records.labels[:, 0], GOES_ON)
+        exits = levels.clone()
+        for exit_index in self.consulted_exits(records.num_exits):
+            here = self.step(exit_index, view_at(exit_index, self.view_batch_size))
+            leaves = (levels == GOES_ON) & (here != GOES_ON)
+            exits.masked_fill_(leaves, exit_index)
+            levels = torch.where(leaves, here, levels)
+        self.check_answered(exits, levels, records.head_mask)
+        return exits, levels
+
+    def decide(self, records: ExitRecords) -> Decisions:
+        """Decide about every image from records alone.
+
+        Raises:
+            ValueError: when the records lack the cells, the gate or the tree that the policy needs,
+                or when it answers an image at two levels or not at all.
+        """
+        self.check_fits(records.head_mask, records.hierarchy, records.has_gate)
+        exits, levels = self.taken_cells(records)
+        images = torch.arange(len(records), device=exits.device)
+        costs = torch.tensor(self.macs_to_exits(records), device=exits.device)
+        return Decisions(exits, levels, records.prediction[images, exits, levels], costs[exits])
+
+    def consulted_exits(self, num_exits: int) -> tuple[int, ...]:
+        """Indices of the exits whose branches the policy consults; the last always is one."""
+        return tuple(n for n in range(num_exits) if n == num_exits - 1 or self.consults(n))
 
     def check_fits(
         self, head_mask: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
     ) -> None:
-        """Refuse a network or records that the policy cannot work on.
+        """Validate that the policy can work on a network or on records.
 
         Raises:
-            ValueError: naming what the policy asks for and what there is.
+            ValueError: naming what the policy needs and what there is.
         """
         if self.hierarchy is not None and self.hierarchy != hierarchy:
             raise ValueError(
@@ -92,79 +185,181 @@ class Policy(ABC):
         if self.needs_gate and not has_gate:
             raise ValueError(f"{type(self).__name__} asks for a gate, and the network has none")
 
-    def decide(self, records: ExitRecords) -> Decisions:
-        """Decide about every image from records alone.
+    def check_answered(
+        self,
+        exits: Int[Tensor, " sample"],
+        levels: Int[Tensor, " sample"],
+        head_mask: Sequence[Sequence[bool]],
+    ) -> None:
+        """Validate the cells at which images were answered by the last exit.
 
         Raises:
-            ValueError: when the records have not the cells, the gate or the tree it needs.
+            ValueError: when an image was answered at two levels of an exit, at a level without a
+                head, or not at all.
         """
-        self.check_fits(records.head_mask, records.hierarchy, records.has_gate)
-        exit_index = torch.full_like(records.labels[:, 0], -1)
-        level_index, prediction, macs = (exit_index.clone() for _ in range(3))
-        costs = self.macs_to_exits(records)
-        for index, level, leaves in self.leaving(records, self.consulted_exits(records.num_exits)):
-            exit_index[leaves] = index
-            level_index[leaves] = level
-            prediction[leaves] = records.prediction[leaves, index, level]
-            macs[leaves] = costs[index]
-        forgotten = int((exit_index < 0).sum())
-        if forgotten:
+        has_head = torch.tensor(head_mask, device=levels.device)
+        sound = (levels >= 0) & has_head[exits.clamp(min=0), levels.clamp(min=0)]
+        if sound.all():
+            return
+        name, total = type(self).__name__, len(levels)
+        twice, never = int((levels == AMBIGUOUS).sum()), int((levels == GOES_ON).sum())
+        if twice:
             raise ValueError(
-                f"the last exit must answer every image, {type(self).__name__} left {forgotten} "
-                "without an answer"
+                f"an exit must answer each image at one level, {name} answered {twice} of {total} "
+                "at two"
             )
-        return Decisions(exit_index, level_index, prediction, macs)
-
-    def consulted_exits(self, num_exits: int) -> tuple[int, ...]:
-        """The exits whose branches the policy consults; the last always is one."""
-        return tuple(n for n in range(num_exits) if n == num_exits - 1 or self.consults(n))
-
-    def leaving(
-        self, records: ExitRecords, exits: Iterable[int]
-    ) -> Iterator[tuple[int, int, Bool[Tensor, "*policy sample"]]]:
-        """Go through the exits: for each cell, the images that are answered there and leave.
-
-        Args:
-            records: what is decided about.
-            exits: those that are ``consulted_exits``.
-
-        Yields:
-            Exit, level and a mask over the images; (policy, sample) where the policy stands for
-            several at once (``hbnlab.policies.stack``).
-        """
-        waiting = torch.ones(len(records), dtype=torch.bool, device=records.labels.device)
-        for exit_index in exits:
-            view = ExitView.from_records(records, exit_index, self.view_batch_size)
-            here = self.answers(exit_index, view)
-            for level, answered in here.items():
-                yield exit_index, level, waiting & answered
-            for answered in here.values():
-                waiting = waiting & ~answered
-
-    def settings(self) -> dict[str, Any]:
-        """Name and settings, for tables; what it was fitted for is left out."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "hierarchy"}
-        return {"policy": type(self).__name__} | values
+        if never:
+            raise ValueError(
+                f"the last exit must answer every image, {name} left {never} of {total} without "
+                "an answer"
+            )
+        at = int((~sound).nonzero()[0])
+        raise ValueError(
+            f"an answer must come from a head, {name} answered at exit {int(exits[at]) + 1}, "
+            f"level {int(levels[at]) + 1}, where there is none"
+        )
 
     def macs_to_exits(self, records: ExitRecords) -> list[int]:
-        """What really runs for an image that leaves at each exit: stages and consulted branches."""
+        """What runs for an image that leaves at each exit: stages and consulted branches."""
         return policy_macs(self, records.stage_macs, records.branch_macs)
+
+    # ------------------------------------------------------------------ explaining itself
+
+    @property
+    def title(self) -> str:
+        """The name that people read, such as ``"fine tolerance"``; the class name in words."""
+        return class_name_in_words(type(self))
+
+    @property
+    def point_label(self) -> str:
+        """A few words that tell the policy from others of its kind, for a point in a figure."""
+        return ""
+
+    def explain(self, view: ExitView, row: int, hierarchy: Hierarchy) -> list[str]:
+        """The comparisons that are made for one image at the view's exit, with their verdicts.
+
+        Args:
+            view: of the image or, for a policy that decides by batch, of its whole batch.
+            row: index of the image within the view.
+            hierarchy: names the levels and the classes.
+        """
+        outcome = self.outcome(view, row, hierarchy)
+        return [f"{_last(view)}{type(self).__name__} says: {outcome}"]
+
+    def outcome(self, view: ExitView, row: int, hierarchy: Hierarchy) -> str:
+        """What the policy does with one image at the view's exit, in two to four words."""
+        level = int(self.step(view.exit_index, view)[row])
+        if level == GOES_ON:
+            return f"go on to exit {view.exit_index + 2}"
+        return f"answer {hierarchy.level_names[level]}"
+
+    def adjustable(self, hierarchy: Hierarchy) -> tuple[Setting, ...]:
+        """Each number that a person can move, with the range in which it makes sense."""
+        del hierarchy
+        return tuple(plain_settings(self))
+
+    def with_setting(self: _P, setting: Setting, value: Number) -> _P:
+        """The same policy with another value for one of its ``adjustable`` numbers.
+
+        Raises:
+            ValueError: when the policy refuses the value.
+        """
+        new: Any = round(value) if setting.is_whole else float(value)
+        if setting.position is not None:
+            row = list(getattr(self, setting.field))
+            row[setting.position] = new
+            new = tuple(row)
+        return replace(self, **{setting.field: new})
+
+    def grid(self: _P, records: ExitRecords) -> Sequence[_P]:
+        """The same policy over the range of its settings: at most 180 policies.
+
+        Explorers draw them as a cloud, and choose among them. Values that the policy refuses are
+        left out.
+
+        Raises:
+            ValueError: when no policy of the grid fits the records.
+        """
+        settings = self.adjustable(records.hierarchy)
+        rows = combinations(
+            lambda number: [even_values(number, one.low, one.high) for one in settings],
+            len(settings),
+            MOST_POLICIES,
+        )
+        made, problem = [], None
+        for row in rows:
+            policy = self
+            try:
+                for setting, value in zip(settings, row, strict=True):
+                    policy = policy.with_setting(setting, value)
+                policy.check_fits(records.head_mask, records.hierarchy, records.has_gate)
+            except ValueError as error:
+                problem = error
+            else:
+                if policy not in made:
+                    made.append(policy)
+        if not made and problem is not None:
+            raise problem
+        return made
+
+    def trade_off(self: _P, records: ExitRecords) -> Sequence[_P]:
+        """The same policy along the line on which specificity is traded, from coarse to fine.
+
+        Empty for a policy that has no such line.
+        """
+        del records
+        return []
+
+    def typical(self: _P, records: ExitRecords) -> _P:
+        """The same policy with settings that suit the records, as a point to start from."""
+        del records
+        return self
+
+    def with_numbers_of(self: _P, other: "Policy") -> _P:
+        """The same policy with the numbers of another one that have the same meaning here."""
+        del other
+        return self
+
+    def python_line(self) -> str:
+        """The policy as an expression that makes it again, without the tree it was fitted for."""
+        return python_line(self)
+
+    def settings(self) -> dict[str, Any]:
+        """Name and settings, for tables; the tree that it was fitted for is left out."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "hierarchy"}
+        return {"policy": type(self).__name__} | values
 
 
 def policy_macs(policy: Policy, stage_macs: Sequence[int], branch_macs: Sequence[int]) -> list[int]:
     """Multiply-accumulates that run for an image that leaves at each exit under a policy.
 
     All stages up to the exit count, and of the branches those that the policy consults.
+
+    Example:
+        >>> from hbnlab.policies import EntropyThreshold
+        >>> policy_macs(EntropyThreshold([0.0, 1.0]), [100, 200, 300], [10, 20, 30])
+        [100, 320, 650]
     """
     costs, running = [], 0
-    looked_at = policy.consulted_exits(len(stage_macs))
+    consulted = policy.consulted_exits(len(stage_macs))
     for exit_index, (stage, branch) in enumerate(zip(stage_macs, branch_macs, strict=True)):
         running += stage
-        if exit_index in looked_at:
+        if exit_index in consulted:
             running += branch
         costs.append(running)
     return costs
 
 
+def one_cell_per_exit(
+    exits: Iterable[int], head_mask: Sequence[Sequence[bool]], level: int | None
+) -> list[tuple[int, int]]:
+    """The cell of each exit at a level; None = at the finest head that the exit has."""
+    return [(e, finest_level(head_mask[e]) if level is None else level) for e in exits]
+
+
 def _named(hierarchy: Hierarchy) -> str:
     return f"{hierarchy.summary} (fingerprint {hierarchy.fingerprint})"
+
+
+def _last(view: ExitView) -> str:
+    return "last exit: " if view.is_last else ""

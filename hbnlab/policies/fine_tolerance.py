@@ -1,18 +1,30 @@
-"""The study's rule for exits with fine and coarse heads: how unsure a fine answer may be."""
+"""The study's policy for exits with fine and coarse heads: how unsure a fine answer may be."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from hbnlab.entropy import within_tolerance
-from hbnlab.policies.two_levels import TwoLevelPolicy
+from hbnlab.entropy import max_entropy, within_tolerance
+from hbnlab.hierarchy import Hierarchy
+from hbnlab.policies.base import Policy
+from hbnlab.policies.explanation import Comparison
+from hbnlab.policies.grid import MOST_POLICIES, next_hundredth, quantiles
+from hbnlab.policies.settings import Setting
+from hbnlab.policies.thresholds import TwoLevelPolicy
 from hbnlab.policies.view import ExitView
+from hbnlab.records import ExitRecords
 from hbnlab.types import Number
 
+_P = TypeVar("_P", bound="FineTolerance")
+
 _RULES = ("algorithm-1", "published-code")
+_GRID_TOLERANCES = 7
+_LINE_TOLERANCES = 25
 
 
 @dataclass(frozen=True)
@@ -28,12 +40,18 @@ class FineTolerance(TwoLevelPolicy):
     - else on to the next exit.
 
     At the last exit: fine if H_f - H_c < tau, else coarse. All comparisons are strict. A larger
-    tolerance means more fine answers: -inf gives none, +inf none but fine ones at the last exit.
+    tolerance means more fine answers: -inf gives none, +inf only fine ones at the last exit.
 
     Attributes:
         fine_tolerance: tau in nats; not NaN.
         rule: ``"algorithm-1"`` as printed in the paper, or ``"published-code"`` as its code does.
         coarse_level: level of the coarse answers, for trees of more than two levels.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> decisions = FineTolerance([0.8, 0.6], 0.3).decide(simulated_records(100))
+        >>> decisions.exit_index.bincount().tolist(), decisions.level_index.bincount().tolist()
+        ([84, 10, 6], [74, 26])
 
     Source:
         Algorithm 1 of Sanati et al., "Exploiting class-granular classifications", and its public
@@ -54,22 +72,7 @@ class FineTolerance(TwoLevelPolicy):
         if self.rule not in _RULES:
             raise ValueError(f"rule must be one of {_RULES}, got {self.rule!r}")
 
-    @classmethod
-    def at_exit(
-        cls, exit_index: int, num_exits: int, fine_tolerance: Number, rule: str = "algorithm-1"
-    ) -> "FineTolerance":
-        """The rule that lets every image leave at one exit, so that only the tolerance acts.
-
-        The study's figures 3 and 4 are drawn this way, one panel an exit.
-        """
-        if not 0 <= exit_index < num_exits:
-            raise ValueError(f"exit_index must be in 0..{num_exits - 1}, got {exit_index}")
-        thresholds = [math.inf if n == exit_index else 0.0 for n in range(num_exits - 1)]
-        return cls(thresholds, fine_tolerance, rule)
-
-    def answers(
-        self, exit_index: int, view: ExitView
-    ) -> Mapping[int, Bool[Tensor, "*policy sample"]]:
+    def answers(self, exit_index: int, view: ExitView) -> Mapping[int, Bool[Tensor, " sample"]]:
         """Images answered finely and images answered coarsely."""
         fine_level = view.num_levels - 1
         fine = view.entropy(exit_index, fine_level)
@@ -83,3 +86,86 @@ class FineTolerance(TwoLevelPolicy):
         if self.rule == "published-code":
             answered_coarsely = answered_coarsely & (fine - coarse > self.fine_tolerance)
         return {fine_level: answered_finely, self.coarse_level: answered_coarsely}
+
+    # ------------------------------------------------------------------ explaining itself
+
+    @property
+    def title(self) -> str:
+        """The name that people read; the variant of the published code is named."""
+        variant = ", published code" if self.rule == "published-code" else ""
+        return f"{super().title}{variant}"
+
+    @property
+    def point_label(self) -> str:
+        """The tolerance."""
+        return f"tolerance {self.fine_tolerance:.2g}"
+
+    def explain(self, view: ExitView, row: int, hierarchy: Hierarchy) -> list[str]:
+        """The fine entropy, the gap and, where these fail, the coarse entropy."""
+        outcome, exit_index = self.outcome(view, row, hierarchy), view.exit_index
+        fine_name, coarse_name = hierarchy.level_names[-1], hierarchy.level_names[self.coarse_level]
+        fine = view.entropy(exit_index, hierarchy.finest)[row]
+        coarse = view.entropy(exit_index, self.coarse_level)[row]
+        gap, tau = f"{fine_name} entropy minus {coarse_name} entropy", self.fine_tolerance
+        tolerable = Comparison(f"{gap} under the tolerance", (fine, coarse), tau)
+        if view.is_last:
+            return [f"last exit: {tolerable.line(outcome)}"]
+        limit = self.thresholds[exit_index]
+        sure = Comparison(f"{fine_name} entropy under the threshold", (fine,), limit)
+        if sure.holds and tolerable.holds:
+            return [sure.line(), tolerable.line(outcome)]
+        lines = [sure.line(), tolerable.line()] if sure.holds else [sure.line()]
+        sure = Comparison(f"{coarse_name} entropy under the threshold", (coarse,), limit)
+        if sure.holds and self.rule == "published-code":
+            over = Comparison(f"{gap} over the tolerance", (fine, coarse), tau, ">")
+            return [*lines, sure.line(), over.line(outcome)]
+        return [*lines, sure.line(outcome)]
+
+    def adjustable(self, hierarchy: Hierarchy) -> tuple[Setting, ...]:
+        """Thresholds and tolerance, the latter from no image within it to every image."""
+        low = -next_hundredth(max_entropy(hierarchy.num_classes[self.coarse_level]))
+        high = next_hundredth(max_entropy(hierarchy.num_classes[-1]))
+        return tuple(
+            replace(setting, low=low, high=high) if setting.field == "fine_tolerance" else setting
+            for setting in super().adjustable(hierarchy)
+        )
+
+    def grid(self: _P, records: ExitRecords) -> Sequence[_P]:
+        """Thresholds as in ``ThresholdPolicy.grid``, each with tolerances from coarse to fine."""
+        tolerances = dict.fromkeys(self._tolerances(records))
+        rows = self._threshold_rows(records, MOST_POLICIES // _GRID_TOLERANCES)
+        return [
+            replace(self, thresholds=row, fine_tolerance=tau) for row in rows for tau in tolerances
+        ]
+
+    def trade_off(self: _P, records: ExitRecords) -> Sequence[_P]:
+        """The same thresholds under tolerances from all coarse answers to all fine ones."""
+        low, *_, high = self._tolerances(records)
+        step = (high - low) / (_LINE_TOLERANCES - 1)
+        return [replace(self, fine_tolerance=low + n * step) for n in range(_LINE_TOLERANCES)]
+
+    def typical(self: _P, records: ExitRecords) -> _P:
+        """Thresholds that most entropies are under, and the median tolerance."""
+        tolerances = self._tolerances(records)
+        median = tolerances[len(tolerances) // 2]
+        return replace(super().typical(records), fine_tolerance=median)
+
+    def with_numbers_of(self: _P, other: Policy) -> _P:
+        """Thresholds and tolerance of another policy that compares entropies, where it has them."""
+        if not self._compares_like(other):
+            return self
+        tau = getattr(other, "fine_tolerance", self.fine_tolerance)
+        return replace(super().with_numbers_of(other), fine_tolerance=tau)
+
+    def _tolerances(self, records: ExitRecords) -> list[float]:
+        """Tolerances from all coarse to all fine: quantiles of the gaps, and a little beyond."""
+        gaps = []
+        for exit_index in range(records.num_exits):
+            view = ExitView.from_records(records, exit_index, self.batch_size)
+            fine = view.entropy(exit_index, records.hierarchy.finest)
+            gap = fine - view.entropy(exit_index, self.coarse_level)
+            gaps.append(gap[:: self.batch_size])
+        gap = torch.cat(gaps)
+        # The sum with 0 makes -0.0 the 0.0 that people write.
+        low, high = round(float(gap.min()) - 0.01, 2) + 0.0, round(float(gap.max()) + 0.01, 2)
+        return quantiles(gap, _GRID_TOLERANCES, low, high)

@@ -1,33 +1,65 @@
-"""What all rules with one threshold an exit have in common."""
+"""What all policies with one threshold per exit have in common."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, ClassVar, Literal, TypeVar
 
+import torch
+
+from hbnlab.entropy import max_entropy
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.policies.base import Policy
+from hbnlab.policies.grid import (
+    MOST_POLICIES,
+    combinations,
+    even_values,
+    next_hundredth,
+    quantiles,
+)
+from hbnlab.policies.settings import Setting
+from hbnlab.policies.view import ExitView
+from hbnlab.records import ExitRecords
 from hbnlab.types import Number
+
+_P = TypeVar("_P", bound="ThresholdPolicy")
+
+_QUARTILES = 5
+"""Values of which ``typical`` takes one: both ends, the quartiles and the median."""
 
 
 @dataclass(frozen=True)
 class ThresholdPolicy(Policy):
-    """A rule that compares a score of each exit but the last with the threshold of that exit.
+    """Compares a score at each exit but the last with the threshold of that exit.
 
-    ``answers`` does nothing with thresholds and tolerance but compare scores with them: a sweep
-    puts columns of numbers in their place and so decides for many policies at once.
+    A policy of your own says with the class attributes ``score`` and ``comparison`` what it
+    compares; ``fit_thresholds`` and the panels go by them.
 
     Attributes:
-        thresholds: one for each exit but the last, from 0 up, +inf allowed; compared strictly.
-        per: ``"sample"``: every image decides for itself. ``"batch"``: scores are averaged over
+        thresholds: one per exit but the last, 0 or more, +inf allowed; compared strictly.
+        per: ``"sample"``: every image decides alone. ``"batch"``: scores are averaged over
             consecutive images and the whole batch leaves together, as in the study's code.
-        batch_size: images a batch, for ``per="batch"``; the last batch may be shorter.
+        batch_size: images per batch, for ``per="batch"``; the last batch may be shorter.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> class CoarseMargin(ThresholdPolicy):
+        ...     score, comparison = "margin", ">"
+        ...     def answers(self, exit_index, view):
+        ...         if view.is_last:
+        ...             return {0: view.all_images()}
+        ...         return {0: view.margin(exit_index, 0) > self.thresholds[exit_index]}
+        ...     def cells(self, head_mask):
+        ...         return [(exit_index, 0) for exit_index in range(len(head_mask))]
+        >>> records = simulated_records(100)
+        >>> CoarseMargin([0.5, 0.5]).decide(records).exit_index.bincount().tolist()
+        [62, 24, 14]
     """
 
-    larger_leaves_more: ClassVar[bool] = True
-    """Whether a larger threshold lets more images leave."""
-    top_score: ClassVar[float] = 100.0
-    """More than any score, being the entropy of a class count that no memory would hold."""
+    comparison: ClassVar[Literal["<", ">"]] = "<"
+    """Images leave whose score is under (``"<"``) or over (``">"``) the threshold."""
+    score: ClassVar[str | None] = None
+    """What is compared: ``"entropy"``, ``"confidence"`` or ``"margin"``; None = something else."""
 
     thresholds: Sequence[Number]
     _: KW_ONLY
@@ -49,28 +81,176 @@ class ThresholdPolicy(Policy):
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
 
+    @classmethod
+    def at_exit(cls: type[_P], exit_index: int, num_exits: int, *settings: Any, **more: Any) -> _P:
+        """The policy under which every image leaves at one exit.
+
+        Args:
+            exit_index: from 0.
+            num_exits: of the network.
+            settings: what the class takes after its thresholds, such as the fine tolerance.
+            more: the same by name, such as ``batch_size``.
+        """
+        if not 0 <= exit_index < num_exits:
+            raise ValueError(f"exit_index must be in 0..{num_exits - 1}, got {exit_index}")
+        everybody, nobody = cls.extreme_thresholds()
+        early = range(num_exits - 1)
+        return cls([everybody if n == exit_index else nobody for n in early], *settings, **more)
+
+    @classmethod
+    def extreme_thresholds(cls) -> tuple[float, float]:
+        """A threshold under which every image leaves, and one under which none does."""
+        return (math.inf, 0.0) if cls.comparison == "<" else (0.0, cls.highest_score())
+
     @property
     def num_exits(self) -> int:
-        """Exits of the networks that the policy fits: one more than it has thresholds."""
+        """Number of exits of the networks that the policy fits: one more than thresholds."""
         return len(self.thresholds) + 1
 
     @property
     def view_batch_size(self) -> int | None:
-        """Images that leave together; None when each decides for itself."""
+        """Number of images that leave together; None when each decides alone."""
         return self.batch_size
 
+    def with_batch_size(self: _P, batch_size: int | None) -> _P:
+        """The same policy deciding by batches of so many images; None = image by image."""
+        return replace(self, per="sample" if batch_size is None else "batch", batch_size=batch_size)
+
+    @classmethod
+    def highest_score(cls) -> float:
+        """No score of an image is over this."""
+        return 1.0 if cls.score in ("confidence", "margin") else math.inf
+
     def consults(self, exit_index: int) -> bool:
-        """Whether the branch is looked at: no score is under a threshold of 0."""
-        return exit_index >= len(self.thresholds) or self.thresholds[exit_index] > 0
+        """Whether the branch is consulted: not where no score can pass the threshold."""
+        if exit_index >= len(self.thresholds):
+            return True
+        threshold = self.thresholds[exit_index]
+        return threshold > 0 if self.comparison == "<" else threshold < self.highest_score()
 
     def check_fits(
         self, head_mask: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
     ) -> None:
-        """Refuse a network with another number of exits, or without the cells asked for."""
+        """Validate the number of exits, and that the network has the cells and the tree."""
         if len(self.thresholds) != len(head_mask) - 1:
             raise ValueError(
                 f"{type(self).__name__} needs one threshold for each exit but the last: a network "
                 f"of {len(head_mask)} exits takes {len(head_mask) - 1}, "
                 f"got {len(self.thresholds)}"
+            )
+        super().check_fits(head_mask, hierarchy, has_gate)
+
+    # ------------------------------------------------------------------ explaining itself
+
+    def threshold_range(self, hierarchy: Hierarchy) -> tuple[float, float]:
+        """From a threshold that no score is under to one that no score is over.
+
+        Confidence and margin lie in [0, 1], and so does a score of your own that is compared by
+        ``">"``; an entropy does not exceed that of the level with the most classes.
+        """
+        if self.score != "entropy" and (self.highest_score() == 1.0 or self.comparison == ">"):
+            return 0.0, 1.0
+        return 0.0, next_hundredth(max(map(max_entropy, hierarchy.num_classes)))
+
+    def adjustable(self, hierarchy: Hierarchy) -> tuple[Setting, ...]:
+        """The thresholds, and the other numbers that are no counts or indices."""
+        low, high = self.threshold_range(hierarchy)
+        thresholds = (
+            Setting("thresholds", n, f"threshold, exit {n + 1}", low, high)
+            for n in range(len(self.thresholds))
+        )
+        others = (
+            setting
+            for setting in super().adjustable(hierarchy)
+            if setting.field != "thresholds" and not setting.is_whole
+        )
+        return (*thresholds, *others)
+
+    def grid(self: _P, records: ExitRecords) -> Sequence[_P]:
+        """The same policy from nobody leaving early to everybody, its other numbers kept.
+
+        Thresholds are quantiles of what they are compared with, rounded, in all combinations;
+        where these would be too many, all exits take the same quantile.
+
+        Raises:
+            ValueError: when the policy does not fit the records once it consults every branch.
+        """
+        return [replace(self, thresholds=row) for row in self._threshold_rows(records)]
+
+    def typical(self: _P, records: ExitRecords) -> _P:
+        """The same policy with thresholds that most scores pass."""
+        quartile = 3 if self.comparison == "<" else 1
+        columns = self._threshold_columns(records, _QUARTILES)
+        return replace(self, thresholds=[column[quartile] for column in columns])
+
+    def with_numbers_of(self: _P, other: Policy) -> _P:
+        """The same policy with the thresholds of another one that compares the same score."""
+        if not self._compares_like(other):
+            return self
+        return replace(self, thresholds=getattr(other, "thresholds", self.thresholds))
+
+    def _compares_like(self, other: Policy) -> bool:
+        return self.score is not None and getattr(other, "score", None) == self.score
+
+    def _threshold_rows(
+        self, records: ExitRecords, most: int = MOST_POLICIES
+    ) -> list[tuple[Number, ...]]:
+        return combinations(
+            lambda number: self._threshold_columns(records, number), records.num_exits - 1, most
+        )
+
+    def _threshold_columns(self, records: ExitRecords, number: int) -> list[list[float]]:
+        """For each exit but the last so many thresholds: nobody leaves, quantiles, everybody."""
+        low, high = self.threshold_range(records.hierarchy)
+        curious = replace(self, thresholds=[0.5] * (records.num_exits - 1))
+        try:
+            curious.check_fits(records.head_mask, records.hierarchy, records.has_gate)
+        except ValueError as error:
+            raise ValueError(f"a grid moves every threshold, and then {error}") from error
+        cells = list(curious.cells(records.head_mask))
+        columns = []
+        for exit_index in range(records.num_exits - 1):
+            if self.score is None:
+                columns.append(even_values(number, low, high))
+                continue
+            view = ExitView.from_records(records, exit_index, self.batch_size)
+            here = [level for e, level in cells if e == exit_index]
+            scores = [getattr(view, self.score)(exit_index, level) for level in here]
+            # Every image has the mean of its batch: one of them is enough.
+            scores = torch.cat([column[:: self.batch_size] for column in scores])
+            columns.append(quantiles(scores, number, low, high))
+        return columns
+
+
+class TwoLevelPolicy(ThresholdPolicy):
+    """Answers at the finest level or at a coarser one, by the heads of both.
+
+    Each policy declares the field ``coarse_level`` itself, after its own; here stand the cells that
+    such a policy consults, and what it needs of a tree.
+
+    Example:
+        >>> from hbnlab.policies import FineTolerance
+        >>> list(FineTolerance([0.5, 0.0], 0.2).cells([[True, True]] * 3))
+        [(0, 0), (0, 1), (2, 0), (2, 1)]
+    """
+
+    score: ClassVar[str | None] = "entropy"
+
+    coarse_level: int
+
+    def cells(self, head_mask: Sequence[Sequence[bool]]) -> Iterable[tuple[int, int]]:
+        """The coarse and the finest cell of each exit that is consulted."""
+        exits = self.consulted_exits(len(head_mask))
+        levels = (self.coarse_level, len(head_mask[0]) - 1)
+        return [(exit_index, level) for exit_index in exits for level in levels]
+
+    def check_fits(
+        self, head_mask: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
+    ) -> None:
+        """Validate also that the coarse level lies above the finest."""
+        if not 0 <= self.coarse_level < hierarchy.finest:
+            raise ValueError(
+                f"coarse_level must be one above the finest of {list(hierarchy.level_names)}, "
+                f"got {self.coarse_level}"
             )
         super().check_fits(head_mask, hierarchy, has_gate)

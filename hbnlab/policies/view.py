@@ -18,21 +18,29 @@ _SCORES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class ExitView:
-    """The logits of some images at exits 0..n, from which scores are computed when asked for.
+    """The logits of some images at exits 0..n; scores are computed from them when asked for.
 
     It is built from logits, exit by exit, while a network runs, and from records afterwards; the
     same policy code reads both. With ``batch_size`` the scores are means over that many
-    consecutive images (the last ones over what is left), given to every image of the batch, so
-    that a rule written for one image decides for the whole batch.
+    consecutive images (the last mean over what is left), given to every image of the batch, so
+    that a policy written for one image decides for the whole batch.
 
     Args:
         logits: ``logits[exit][level]``, (sample, class) or None where a cell has no head or was
             not run, for every exit up to the one that decides.
         gate_logits: (sample, 2), class 0 = coarse and 1 = fine, or None without a gate.
         is_last: whether this is the network's last exit, which always answers.
-        batch_size: images a batch for decisions by batch, None for decisions by image.
+        batch_size: images per batch for decisions by batch, None for decisions by image.
         known: scores already computed, as ``known(name, exit_index, level_index)``; asked only
             for cells of ``logits``.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> view = ExitView.from_records(simulated_records(4), exit_index=1)
+        >>> view.is_last, view.num_images, view.finest_level(1)
+        (False, 4, 1)
+        >>> view.confidence(0, 1) > 0.9
+        tensor([False, False, False, False])
     """
 
     def __init__(
@@ -129,7 +137,7 @@ class ExitView:
         return self._score("confidence", exit_index, level_index)
 
     def margin(self, exit_index: int, level_index: int) -> Float[Tensor, " sample"]:
-        """Largest probability less the second, of each image or of its batch on average."""
+        """Largest probability minus the second, of each image or of its batch on average."""
         return self._score("margin", exit_index, level_index)
 
     def prediction(self, exit_index: int, level_index: int) -> Int[Tensor, " sample"]:
@@ -167,6 +175,10 @@ def batch_means(values: Float[Tensor, " sample"], batch_size: int) -> Float[Tens
 
     The last batch may be shorter; its mean is over its own size. Sums are taken in double
     precision, so that a batch has the same mean alone and among others.
+
+    Example:
+        >>> batch_means(torch.tensor([1.0, 3.0, 5.0]), 2)
+        tensor([2., 2., 5.])
     """
     batch = torch.arange(len(values), device=values.device) // batch_size
     sums = values.new_zeros(int(batch[-1]) + 1 if len(values) else 0).double()

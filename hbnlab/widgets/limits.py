@@ -4,7 +4,7 @@ import math
 
 from hbnlab.entropy import max_entropy
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies import ConfidenceThreshold, ThresholdPolicy
+from hbnlab.policies import ConfidenceThreshold, MarginThreshold, ThresholdPolicy
 
 
 def threshold_limits(kind: type[ThresholdPolicy], hierarchy: Hierarchy) -> tuple[float, float]:
@@ -12,7 +12,7 @@ def threshold_limits(kind: type[ThresholdPolicy], hierarchy: Hierarchy) -> tuple
 
     Confidence and margin lie in [0, 1]; an entropy does not exceed that of the most classes.
     """
-    if issubclass(kind, ConfidenceThreshold):
+    if issubclass(kind, ConfidenceThreshold | MarginThreshold):
         return 0.0, 1.0
     return 0.0, _beyond(max(map(max_entropy, hierarchy.num_classes)))
 

@@ -176,7 +176,7 @@ class Rulebook:
 
     def start(self, kind: RuleKind, setting: Setting) -> ThresholdPolicy:
         """A policy to begin with: thresholds that most scores pass, the median tolerance."""
-        quartile = 3 if kind.policy.larger_leaves_more else 1
+        quartile = 3 if kind.policy.comparison == "<" else 1
         thresholds = [column[quartile] for column in self._thresholds(kind, 5, setting)]
         tolerances = self._tolerances(kind, setting)
         return kind.make(thresholds, tolerances[len(tolerances) // 2], setting)
