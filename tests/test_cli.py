@@ -122,7 +122,7 @@ def test_a_level_that_a_data_set_lacks_is_refused_and_those_that_have_it_are_nam
 ):
     assert train(pictures, tmp_path / "run", "--three-levels") == 1
     message = capsys.readouterr().err
-    assert "three_levels is for ['fashion_mnist', 'cifar100'], not for folder" in message
+    assert "three_levels is an option of ['fashion_mnist', 'cifar100'], not of folder" in message
     assert not (tmp_path / "run").exists()
 
 

@@ -99,7 +99,7 @@ def test_channels_last_images_are_moved_alike():
 
 
 def test_images_that_cannot_be_reflected_are_refused():
-    with pytest.raises(ValueError, match=r"over 4 pixels high and wide .* got 4 x 12"):
+    with pytest.raises(ValueError, match=r"more than 4 pixels high and wide .* got 4 x 12"):
         augment_images(random_images(height=4), ("crop",), seeded())
 
 

@@ -196,7 +196,7 @@ def test_a_file_longer_than_its_header_says_is_refused(tmp_path):
     write_files(tmp_path, gzipped=False)
     with (tmp_path / NAMES[1]).open("ab") as file:
         file.write(b"more")
-    with pytest.raises(ValueError, match=f"{NAMES[1]} holds 304 numbers"):
+    with pytest.raises(ValueError, match=f"{NAMES[1]} holds 304 values"):
         load_small(tmp_path)
 
 

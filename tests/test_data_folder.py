@@ -268,7 +268,7 @@ def test_an_unreadable_image_is_named(tmp_path, damage, memory_limit):
 
 
 def test_pixels_that_bytes_cannot_hold_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"deep\.tiff .* 8 or 16 bits a channel, got mode 'F'"):
+    with pytest.raises(ValueError, match=r"deep\.tiff .* 8 or 16 bits per channel, got mode 'F'"):
         read_saved(tmp_path / "deep.tiff", Image.new("F", (10, 10)))
 
 

@@ -1,4 +1,15 @@
-"""Data sets: labelled images in three parts, with the tree of their classes."""
+"""Data sets: labelled images in three parts, with the tree of their classes.
+
+| module | contents |
+| --- | --- |
+| split | `Split`, `TensorSplit` and `Splits`: images and labels, read in batches |
+| batches | augmentation and normalisation of whole batches |
+| glyphs | rendered characters, drawn here |
+| fashion_mnist, cifar100 | published data sets, read from their files |
+| folder | your own images in nested folders |
+| data_folders, idx_files, image_files | finding and reading files |
+| image_checks | what a split refuses |
+"""
 
 import importlib
 import inspect
@@ -17,20 +28,25 @@ NAMES = ("glyphs", "fashion_mnist", "cifar100", "folder")
 def load(
     name: str, root: str | Path | None = None, download: bool = False, **options: Any
 ) -> Splits:
-    """Load a data set by name, split into images to learn from, to choose on and to report on.
+    """Load a data set by name, in three parts: to train on, to choose settings on, to report on.
 
     Args:
         name: ``"glyphs"`` (rendered here), ``"fashion_mnist"``, ``"cifar100"``, or ``"folder"``
             (your own images in nested folders).
-        root: folder of the files; None = where the data set looks for itself.
-        download: fetch files that are missing; without effect where there is no place to fetch
-            them from, as for ``"glyphs"`` and ``"folder"``.
-        options: what the ``load`` function of ``hbnlab.data.<name>`` takes beyond these.
+        root: folder of the files; None = where the data set looks by default.
+        download: download missing files; has no effect on ``"glyphs"`` and ``"folder"``, which
+            have no source to download from.
+        options: further arguments of the ``load`` function in ``hbnlab.data.<name>``.
 
     Raises:
-        FileNotFoundError: when files are missing: which, and how to get them.
-        ValueError: for a name that is not there, listing those that are; for an option that the
-            data set does not take, listing those that do; for a damaged file.
+        FileNotFoundError: for missing files: which, and how to get them.
+        ValueError: for an unknown name, listing the known ones; for an option of another data set,
+            naming that one; for a damaged file.
+
+    Example:
+        >>> splits = load("glyphs", train_size=20, val_size=10, test_size=10)
+        >>> splits.name, len(splits.train), splits.train.image_shape
+        ('glyphs', 20, (3, 32, 32))
     """
     if name not in NAMES:
         raise ValueError(f"data set must be one of {list(NAMES)}, got {name!r}")
@@ -44,7 +60,8 @@ def load(
     for option in options.keys() - takes.keys():
         others = [other for other in NAMES if option in _parameters(other)]
         raise ValueError(
-            f"{option} is for {others or 'no data set'}, not for {name}, got {options[option]!r}"
+            f"{option} is an option of {others or 'no data set'}, not of {name}, "
+            f"got {options[option]!r}"
         )
     return _module(name).load(**options)
 
@@ -54,5 +71,5 @@ def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
 
 
 def _module(name: str) -> ModuleType:
-    # Each data set brings libraries of its own; only those asked for are imported.
+    # Each data set needs libraries of its own, so only the one asked for is imported.
     return importlib.import_module(f"hbnlab.data.{name}")

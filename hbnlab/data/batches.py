@@ -1,21 +1,23 @@
-"""Crop, flip and normalise whole batches of images, on the device where they are."""
+"""Crop, flip and normalise whole batches of images on their own device."""
 
 import torch
 from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
+from hbnlab.data.image_checks import check_names
+
 AUGMENTATIONS = ("crop", "flip")
 PADDING = 4
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# What a chunk needs stays in a processor's cache, and memory stays small for large images.
+# A chunk fits into the cache of a processor, and large images need little extra memory.
 _CHUNK = 64
 
 
 def take_images(
     images: Shaped[Tensor, "sample 3 h w"], index: Int[Tensor, " batch"]
 ) -> Shaped[Tensor, "batch 3 h w"]:
-    """Pick images; one channel expanded to three stays so."""
+    """The images at ``index``; one channel expanded to three stays expanded."""
     # Four times as fast as images[index].
     return images[:, : stored_channels(images)].index_select(0, index).expand(-1, 3, -1, -1)
 
@@ -25,34 +27,38 @@ def augment_images(
     names: tuple[str, ...],
     generator: torch.Generator,
 ) -> Shaped[Tensor, "batch 3 h w"]:
-    """Crop each image at random out of itself reflect-padded by 4, and mirror half of them.
+    """Crop each image at random after reflect-padding it by 4 pixels, and mirror half of them.
 
-    No padded image is made: padding, crop and flip come down to which pixel goes where, so one
-    gather does all three. The random numbers are drawn on the generator's device, which makes the
-    result the same on any device.
+    Padding, crop and flip only decide which pixel goes where, so one gather does all three and no
+    padded image is stored. The random numbers are drawn on the device of the generator, so that
+    the result is the same on every device.
 
     Args:
         images: bytes or floats.
-        names: which of ``"crop"`` and ``"flip"`` to do; the others leave the images as they are.
+        names: those of ``"crop"`` and ``"flip"`` to apply.
         generator: source of the random numbers.
 
     Raises:
         ValueError: for an unknown name, or images too small to be reflected at their edges.
 
+    Example:
+        >>> images = torch.arange(36.0).reshape(1, 1, 6, 6).expand(2, 3, 6, 6)
+        >>> augmented = augment_images(images, ("crop", "flip"), torch.Generator().manual_seed(0))
+        >>> augmented.shape, set(augmented.unique().tolist()) <= set(range(36))
+        (torch.Size([2, 3, 6, 6]), True)
+
     Source:
         The study's training transform: ``RandomCrop(32, padding=4, padding_mode="reflect")`` and
         ``RandomHorizontalFlip()`` of torchvision, which draw their numbers differently.
     """
-    unknown = [name for name in names if name not in AUGMENTATIONS]
-    if unknown:
-        raise ValueError(f"augmentations must be among {list(AUGMENTATIONS)}, got {unknown}")
+    check_names("augmentations", names, AUGMENTATIONS)
     if not names:
         return images
     count, _, height, width = images.shape
     if min(height, width) <= PADDING:
         raise ValueError(
-            f"images must be over {PADDING} pixels high and wide to be reflected at their edges, "
-            f"got {height} x {width}"
+            f"images must be more than {PADDING} pixels high and wide to be reflected at their "
+            f"edges, got {height} x {width}"
         )
     row_windows, column_windows = _windows(height, names), _windows(width, names)
     if "flip" in names:
@@ -70,19 +76,20 @@ def normalise_images(
     scale: Float[Tensor, "3 1 1"],
     shift: Float[Tensor, "3 1 1"],
 ) -> Float[Tensor, "batch 3 h w"]:
-    """Turn bytes into what a network reads: images * scale + shift."""
+    """Convert bytes to the floats that a network reads: images * scale + shift."""
     return images.float().mul_(scale).add_(shift)
 
 
 def stored_channels(images: Shaped[Tensor, "sample 3 h w"]) -> int:
-    """How many channels lie in memory: 1 for grey images expanded to three, else 3."""
+    """Number of channels in memory: 1 for grey images expanded to three channels, otherwise 3."""
     return 1 if images.stride(1) == 0 else 3
 
 
 def _windows(size: int, names: tuple[str, ...]) -> Int[Tensor, "window size"]:
-    """Positions that each crop of a reflect-padded line shows; without cropping, the line itself.
+    """The positions in each crop of a reflect-padded line; without cropping, the line itself.
 
-    The edge itself is not repeated: a line 0 1 2 3 ... begins 2 1 0 1 when cropped two before it.
+    Reflection does not repeat the edge: the crop that starts two pixels before the line 0 1 2 3 ...
+    begins with 2 1 0 1.
     """
     if "crop" not in names:
         return torch.arange(size)[None]
@@ -93,7 +100,7 @@ def _windows(size: int, names: tuple[str, ...]) -> Int[Tensor, "window size"]:
 def _pick(
     windows: Int[Tensor, "window size"], count: int, generator: torch.Generator
 ) -> Int[Tensor, "batch size"]:
-    """A window for each image, all equally likely."""
+    """One window per image, all equally likely."""
     device = generator.device
     chosen = torch.randint(len(windows), (count,), generator=generator, device=device)
     return windows.to(device).index_select(0, chosen)
@@ -104,7 +111,7 @@ def _gather_pixels(
     rows: Int[Tensor, "batch h"],
     columns: Int[Tensor, "batch w"],
 ) -> Shaped[Tensor, "batch 3 h w"]:
-    """Give out[b, c, y, x] = images[b, c, rows[b, y], columns[b, x]]."""
+    """Compute out[b, c, y, x] = images[b, c, rows[b, y], columns[b, x]]."""
     count, _, height, width = images.shape
     stored = images[:, : stored_channels(images)].flatten(2)
     out = torch.empty_like(stored, memory_format=torch.contiguous_format)

@@ -133,9 +133,9 @@ class FolderSplit(Split):
         for images in loader:
             yield images.to(self.device)
 
-    def _content(self) -> Iterator[bytes | memoryview]:
+    def _content(self) -> Iterator[str]:
         for path in self.paths:
-            yield f"{path} {(self.root / path).stat().st_size}\n".encode()
+            yield f"{path} {(self.root / path).stat().st_size}\n"
 
 
 class _ImageFiles(Dataset):

@@ -1,4 +1,4 @@
-"""Read the idx files in which MNIST and its kin are handed out."""
+"""Read idx files, the format of MNIST and related data sets."""
 
 import gzip
 import math
@@ -14,13 +14,21 @@ _UNSIGNED_BYTE = 8
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, "..."]:
-    """Read an array of bytes, gzipped or not, that must have a given shape.
+    """Read an array of bytes of the given shape from a file, gzipped or not.
 
-    The format: two zero bytes, the type of the numbers, the number of axes, the size of each axis
-    as a big-endian integer of four bytes, then the numbers, last axis fastest.
+    The format: two zero bytes, the type of the values, the number of axes, the size of each axis
+    as a big-endian integer of four bytes, then the values, last axis fastest.
 
     Raises:
-        ValueError: when the file is damaged or holds something else: which, and what was expected.
+        ValueError: for a damaged file or other content: which file, and what was expected.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "labels"
+        ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 9]))
+        ...     read_idx(path, (2,))
+        tensor([5, 9], dtype=torch.uint8)
     """
     expected = f"expected idx bytes of shape {shape}; get the file again"
     try:
@@ -32,6 +40,6 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, "..."]:
         raise ValueError(f"{path} starts with {raw[: len(header)].hex(' ')}: {expected}")
     content = len(raw) - len(header)
     if content != math.prod(shape):
-        raise ValueError(f"{path} holds {content} numbers: {expected}")
+        raise ValueError(f"{path} holds {content} values: {expected}")
     values = torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=len(header))
     return values.view(shape)

@@ -1,4 +1,4 @@
-"""Read one image file as bytes of a given size."""
+"""Read one image file as bytes, resized and cropped to a square."""
 
 from pathlib import Path
 
@@ -8,34 +8,23 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-SUFFIXES = (
-    ".bmp",
-    ".gif",
-    ".jpeg",
-    ".jpg",
-    ".pgm",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def is_image(path: Path) -> bool:
-    """Whether a path is a visible file with the suffix of an image."""
+    """Whether a path is a file with the suffix of an image and not hidden."""
     visible = not path.name.startswith(".")
     return visible and path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def read_image(path: Path, size: int) -> UInt8[Tensor, "3 size size"]:
-    """Read an image, bring its shorter side to ``size`` and cut the middle out of the longer one.
+    """Read an image, resize its shorter side to ``size`` and crop the centre of the longer one.
 
-    A photograph is turned upright as its EXIF tag says; grey becomes three equal channels;
+    Photographs are rotated as their EXIF tag says; grey images get three equal channels;
     transparent pixels become white.
 
     Raises:
-        ValueError: when the file is not an image that can be read whole: which.
+        ValueError: for a file that is not a complete image: which.
     """
     try:
         with Image.open(path) as opened:
@@ -50,7 +39,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        raise ValueError(f"pixels must have 8 or 16 bits a channel, got mode {image.mode!r}")
+        raise ValueError(f"pixels must have 8 or 16 bits per channel, got mode {image.mode!r}")
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -1,6 +1,5 @@
-"""A split: labelled images of one part of a data set, read in normalised batches."""
+"""A split: the labelled images of one part of a data set, read in normalised batches."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from hbnlab.data.batches import (
     stored_channels,
     take_images,
 )
+from hbnlab.fingerprint import fingerprint
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.label_checks import check_attributes, check_labels
 
@@ -27,9 +27,9 @@ Batch = tuple[Float[Tensor, "batch 3 h w"], Int[Tensor, "batch level"]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split(ABC):
-    """Labelled images that a network is trained or tested on; everything is checked at birth.
+    """Labelled images to train or test a network on, validated on construction.
 
-    Images are kept as bytes, wherever they are kept; what ``batches`` gives is normalised floats.
+    Images are stored as bytes, in memory or on disk; ``batches`` yields normalised floats.
 
     Attributes:
         labels: the class of each image at each level, coarsest first; int64 (sample, level).
@@ -38,14 +38,22 @@ class Split(ABC):
         part: ``"train"``, ``"val"`` or ``"test"``.
         mean: of each channel, on the scale where 255 is 1.
         std: standard deviation of each channel, on the same scale.
-        augmentations: those that keep the labels of these images, of ``"crop"`` and ``"flip"``.
-        attributes: named columns with one value an image, such as ``"difficulty"``.
+        augmentations: those of ``"crop"`` and ``"flip"`` that keep the labels of these images.
+        attributes: named columns with one value per image, such as ``"difficulty"``.
 
     Raises:
-        ValueError: when labels, tree, attributes or constants do not fit together.
+        ValueError: if labels, tree, attributes or constants do not fit together.
+
+    Example:
+        >>> from hbnlab import data
+        >>> split = data.load("glyphs", train_size=20, val_size=20, test_size=20).train
+        >>> len(split), split.image_shape, split.labels.shape
+        (20, (3, 32, 32), torch.Size([20, 2]))
+        >>> [len(images) for images, labels in split.batches(8)]
+        [8, 8, 4]
     """
 
-    # Tensors that are checked here carry no shape, so that the answer is a ValueError everywhere.
+    # These tensors are annotated without shapes, so that a wrong shape is always a ValueError.
     labels: Tensor
     hierarchy: Hierarchy
     name: str
@@ -67,7 +75,7 @@ class Split(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where labels are and batches come out."""
+        """Device of the labels and of the batches."""
         return self.labels.device
 
     @property
@@ -81,11 +89,11 @@ class Split(ABC):
 
     @abstractmethod
     def _read(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Give the uint8 images of each batch of indices, in order, on ``device``."""
+        """Yield the uint8 images of each batch of indices, in order, on ``device``."""
 
     @abstractmethod
-    def _content(self) -> Iterator[bytes | memoryview]:
-        """Give bytes that tell these images from any others."""
+    def _content(self) -> Iterator[str | Tensor]:
+        """Yield text or tensors that differ between any two different sequences of images."""
 
     def to(self, device: torch.device | str) -> "Split":
         """The same split on another device."""
@@ -101,13 +109,11 @@ class Split(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits that differ when images, labels, tree or scale differ."""
+        """Twelve hexadecimal digits that differ if images, labels, tree or constants differ."""
         constants = f"{self.mean} {self.std} {self.image_shape} {len(self)}"
-        digest = hashlib.sha256(f"{self.hierarchy.fingerprint} {constants}".encode())
-        digest.update(self.labels.cpu().contiguous().numpy().data)
-        for piece in self._content():
-            digest.update(piece)
-        return digest.hexdigest()[:12]
+        return fingerprint(
+            f"{self.hierarchy.fingerprint} {constants}", self.labels, *self._content()
+        )
 
     def batches(
         self,
@@ -118,24 +124,23 @@ class Split(ABC):
         *,
         min_size: int = 1,
     ) -> Iterator[Batch]:
-        """Iterate once over all images; the last batch may be short.
+        """Iterate once over all images; the last batch may be smaller.
 
-        Everything random comes from ``generator``: equal states give equal batches, on whichever
-        device the images are.
+        All randomness comes from ``generator``: equal states give equal batches on every device.
 
         Args:
-            size: images a batch, at least 1.
-            augment: crop and flip at random, as far as this data set keeps its labels then.
-                Never on unless asked for, so that evaluation sees the images as they are.
-            generator: source of order and augmentation.
-            shuffle: visit the images in random order; None = if there is a generator.
-            min_size: images that the last batch must have; fewer join the batch before it.
+            size: images per batch, at least 1.
+            augment: apply the random augmentations of this split. Off by default, so that
+                evaluation sees the images as they are.
+            generator: source of the order and of the augmentation.
+            shuffle: visit the images in random order; None = only with a generator.
+            min_size: smallest last batch; one with fewer images joins the batch before it.
 
         Shapes:
             images (batch, 3, height, width), normalised; labels (batch, level).
 
         Raises:
-            ValueError: for a size below 1, or randomness asked for without a generator.
+            ValueError: for a size below 1, or for randomness without a generator.
         """
         if size < 1:
             raise ValueError(f"batch size must be at least 1, got {size}")
@@ -192,7 +197,7 @@ class Split(ABC):
 
     @cached_property
     def _constants(self) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
-        """Factor and summand where the images are, so that no batch has to send them there."""
+        """Factor and summand on the device of the images, so that no batch transfers them."""
         mean, std = torch.tensor([self.mean, self.std], dtype=torch.float64)[:, :, None, None]
         scale, shift = 1 / (255 * std), -mean / std
         return scale.float().to(self.device), shift.float().to(self.device)
@@ -200,11 +205,26 @@ class Split(ABC):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TensorSplit(Split):
-    """A split whose images lie in memory, on the processor or on an accelerator.
+    """A split whose images are in memory, on the processor or on an accelerator.
 
     Attributes:
         images: uint8 (sample, 3, height, width); grey images may be one channel expanded to
-            three, which costs no memory.
+            three, which takes no memory.
+
+    Example:
+        >>> tree = Hierarchy.from_dict({"dark": ["black", "navy"], "light": ["white"]})
+        >>> split = TensorSplit(
+        ...     images=torch.zeros(4, 3, 32, 32, dtype=torch.uint8),
+        ...     labels=tree.label_table(torch.tensor([0, 1, 2, 0])),
+        ...     hierarchy=tree,
+        ...     name="shades",
+        ...     part="test",
+        ...     mean=(0.5, 0.5, 0.5),
+        ...     std=(0.25, 0.25, 0.25),
+        ... )
+        >>> images, labels = next(split.batches(2))
+        >>> float(images.max()), labels.tolist()
+        (-2.0, [[0, 0], [0, 1]])
     """
 
     images: Tensor
@@ -235,9 +255,8 @@ class TensorSplit(Split):
         for indices in batches:
             yield take_images(self.images, indices)
 
-    def _content(self) -> Iterator[bytes | memoryview]:
-        for chunk in self.images.split(4096):
-            yield chunk.cpu().contiguous().numpy().data
+    def _content(self) -> Iterator[str | Tensor]:
+        yield from self.images.split(4096)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -245,11 +264,22 @@ class Splits:
     """The three parts of a data set; no image is in two of them.
 
     Attributes:
-        train: to learn from.
-        val: to choose settings and thresholds on; never trained on.
-        test: to report on; nothing is chosen on it.
-        hierarchy: the tree of all three.
+        train: images to train on.
+        val: images to choose settings and thresholds on; never trained on.
+        test: images to report on; nothing is chosen on them.
+        hierarchy: the tree of all three parts.
         name: of the data set.
+
+    Raises:
+        ValueError: if the parts differ in their tree or image shape, or stand in the wrong place.
+
+    Example:
+        >>> from hbnlab import data
+        >>> splits = data.load("glyphs", train_size=20, val_size=10, test_size=10)
+        >>> print(splits.hierarchy.summary)
+        20 coarse > 100 fine
+        >>> len(splits.train), len(splits.val), splits.val.part
+        (20, 10, 'val')
     """
 
     train: Split
@@ -261,18 +291,13 @@ class Splits:
     def __post_init__(self) -> None:
         for part in PARTS:
             split: Split = getattr(self, part)
-            if split.part != part:
-                raise ValueError(f"{part} must be the part of that name, got {split.part!r}")
-            if split.hierarchy != self.hierarchy:
-                raise ValueError(
-                    f"all parts of {self.name!r} must have its hierarchy "
-                    f"({self.hierarchy.fingerprint}), {part!r} has {split.hierarchy.fingerprint}"
-                )
-            if split.image_shape != self.train.image_shape:
-                raise ValueError(
-                    f"all parts of {self.name!r} must have images of {self.train.image_shape}, "
-                    f"{part!r} has {split.image_shape}"
-                )
+            for what, found, wanted in (
+                ("part", split.part, part),
+                ("hierarchy", split.hierarchy.fingerprint, self.hierarchy.fingerprint),
+                ("image_shape", split.image_shape, self.train.image_shape),
+            ):
+                if found != wanted:
+                    raise ValueError(f"{part}.{what} must be {wanted!r}, got {found!r}")
 
     def to(self, device: torch.device | str) -> "Splits":
         """The same parts on another device."""
@@ -280,7 +305,7 @@ class Splits:
 
 
 def with_validation(train: TensorSplit, test: Split, val_size: int, seed: int) -> Splits:
-    """The three parts of a data set that is published in two: see ``hold_out``.
+    """The three parts of a data set that is published in two; ``hold_out`` makes the third.
 
     Example:
         >>> from hbnlab import data
@@ -294,12 +319,12 @@ def with_validation(train: TensorSplit, test: Split, val_size: int, seed: int) -
 
 
 def hold_out(split: TensorSplit, count: int, seed: int) -> tuple[TensorSplit, TensorSplit]:
-    """Set ``count`` of the training images aside for validation, chosen at random.
+    """Hold out ``count`` randomly chosen training images for validation.
 
-    Both keep the order that the images had.
+    Both parts keep the order of the images.
 
     Raises:
-        ValueError: unless at least one image remains on either side.
+        ValueError: unless each part gets at least one image.
 
     Source:
         The same choice as ``torch.utils.data.random_split`` with a generator of that seed.

@@ -1,5 +1,6 @@
 """Read a label tree as rows: one row per finest class, the names of its classes coarse to fine."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,17 +37,25 @@ def classes_and_parents(
     for row in table:
         if len(row) != depth or depth == 0:
             raise ValueError(f"every row must have {depth} columns, got {len(row)}: {row}")
-    repeated = sorted(name for name, count in Counter(r[-1] for r in table).items() if count > 1)
-    if repeated:
-        raise ValueError(f"finest class names must be unique, repeated: {repeated}")
+    if twice := repeated(row[-1] for row in table):
+        raise ValueError(f"finest class names must be unique, repeated: {twice}")
     columns = [list(dict.fromkeys(column)) for column in zip(*table, strict=True)]
     if sort:
         columns = [sorted(column) for column in columns]
     parents: list[tuple[int, ...]] = [()]
     for level in range(1, depth):
-        names = _parent_names(table, level)
-        parents.append(tuple(columns[level - 1].index(names[name]) for name in columns[level]))
+        edges = {(row[level], row[level - 1]) for row in table}
+        if twice := repeated(child for child, _ in edges):
+            found = sorted(parent for child, parent in edges if child == twice[0])
+            raise ValueError(f"every class needs one parent, got {found} for {twice[0]!r}")
+        parent_of = dict(edges)
+        parents.append(tuple(columns[level - 1].index(parent_of[name]) for name in columns[level]))
     return tuple(tuple(column) for column in columns), tuple(parents)
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that occur more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def rows_of_mapping(tree: Any, above: Row = ()) -> Iterator[Row]:
@@ -66,7 +75,11 @@ def rows_of_folder(root: Path) -> list[Row]:
     """The rows of nested folders; every folder without subfolders is a finest class."""
     if not root.is_dir():
         raise FileNotFoundError(f"a folder of classes is expected at {root}, found none")
-    rows = [folder.relative_to(root).parts for folder in _innermost_folders(root)]
+    rows = []
+    for folder, below, _ in os.walk(root, followlinks=True):
+        below[:] = [name for name in below if not name.startswith(".")]
+        if not below:
+            rows.append(Path(folder).relative_to(root).parts)
     if rows == [()]:
         raise ValueError(f"{root} must hold one folder per class, found no folder")
     short, long = min(rows, key=len), max(rows, key=len)
@@ -76,23 +89,3 @@ def rows_of_folder(root: Path) -> list[Row]:
             f"{'/'.join(short)} (levels: {len(short)}) and {'/'.join(long)} (levels: {len(long)})"
         )
     return rows
-
-
-def _parent_names(table: Sequence[Row], level: int) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for row in table:
-        first = found.setdefault(row[level], row[level - 1])
-        if first != row[level - 1]:
-            raise ValueError(
-                f"every class needs one parent, got {first!r} and {row[level - 1]!r} "
-                f"for {row[level]!r}"
-            )
-    return found
-
-
-def _innermost_folders(folder: Path) -> Iterator[Path]:
-    below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not below:
-        yield folder
-    for child in below:
-        yield from _innermost_folders(child)

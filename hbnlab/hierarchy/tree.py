@@ -1,6 +1,5 @@
 """The label tree: its classes at every level, and how labels and probabilities are lifted."""
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hbnlab.fingerprint import fingerprint
 from hbnlab.hierarchy.class_rows import (
     classes_and_parents,
     default_level_names,
@@ -186,13 +186,12 @@ class Hierarchy:
             >>> tree.level_index("coarse"), tree.level_index(-1)
             (0, 1)
         """
-        if isinstance(level, str):
-            if level not in self.level_names:
-                raise ValueError(f"level must be one of {list(self.level_names)}, got {level!r}")
+        if level in self.level_names:
             return self.level_names.index(level)
-        if not -self.num_levels <= level < self.num_levels:
+        if isinstance(level, str) or not -self.num_levels <= level < self.num_levels:
             raise ValueError(
-                f"level must be in 0..{self.finest} ({list(self.level_names)}), got {level}"
+                f"level must be in 0..{self.finest} or one of {list(self.level_names)}, "
+                f"got {level!r}"
             )
         return level % self.num_levels
 
@@ -374,4 +373,4 @@ class Hierarchy:
         # keeps those that checkpoints and reports have stored.
         usual = {3: ("group", "coarse", "fine")}.get(self.num_levels)
         spec = self.to_spec() | {"level_names": usual or default_level_names(self.num_levels)}
-        return hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:12]
+        return fingerprint(json.dumps(spec))

@@ -1,7 +1,8 @@
 """The rules that every label tree satisfies; each error names the rule and the value."""
 
-from collections import Counter
 from collections.abc import Sequence
+
+from hbnlab.hierarchy.class_rows import repeated
 
 Names = Sequence[str]
 
@@ -19,7 +20,7 @@ def check_tree(
         raise ValueError(
             f"level_names, class_names and parents must have one entry per level, got {counts}"
         )
-    if len(set(level_names)) < len(level_names):
+    if repeated(level_names):
         raise ValueError(f"level names must be unique, got {list(level_names)}")
     if parents[0]:
         raise ValueError("parents[0] must be empty: the coarsest classes have no parent")
@@ -38,9 +39,8 @@ def _check_class_names(level_name: str, names: Names) -> None:
         raise ValueError(
             f"class names must not be empty, got '' for class {names.index('')} of {level_name!r}"
         )
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
-        raise ValueError(f"class names must be unique within {level_name!r}, repeated: {repeated}")
+    if twice := repeated(names):
+        raise ValueError(f"class names must be unique within {level_name!r}, repeated: {twice}")
 
 
 def _check_parents(level_name: str, names: Names, parents: Sequence[int], above: Names) -> None:
