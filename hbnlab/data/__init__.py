@@ -18,9 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hbnlab.data.split import Split, Splits, TensorSplit
+from hbnlab.data.split import Split, Splits, TensorSplit, with_validation
 
-__all__ = ["NAMES", "Split", "Splits", "TensorSplit", "load"]
+__all__ = ["NAMES", "Split", "Splits", "TensorSplit", "load", "with_validation"]
 
 NAMES = ("glyphs", "fashion_mnist", "cifar100", "folder")
 
