@@ -1,6 +1,6 @@
-"""The state of a run: written whole or not at all, and resumed as if it had never been cut."""
+"""The state of a run: written whole or not at all, and resumed as if it was never interrupted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ _OPTIMIZER = "optimizer."
 
 @dataclass
 class RunState:
-    """All that the next step of a run depends on.
+    """Everything that the next step of a run depends on.
 
     Attributes:
         network: being trained.
         optimizer: over some of its parameters.
         generator: of the order of the images and of their augmentation.
         phase: which training this is.
-        config: its settings, as plain data.
+        config: the settings, as plain data.
         data: fingerprint of the training images.
         history: the epochs so far.
     """
@@ -39,7 +39,7 @@ class RunState:
     history: History
 
     def save(self, path: str | Path) -> None:
-        """Write the state; equal runs on one machine write equal bytes, for no time is in it."""
+        """Write the state; equal runs on one machine write equal bytes, so no time is in it."""
         tensors = network_tensors(self.network) | self._optimizer_tensors()
         tensors |= {f"random.{name}": state for name, state in self._random_states().items()}
         header = {
@@ -52,11 +52,21 @@ class RunState:
         }
         save_tensors(path, tensors, header)
 
-    def restore(self, path: str | Path) -> Phase:
-        """Take up the state that a file holds.
+    def restore(
+        self,
+        path: str | Path,
+        differences: Callable[[Mapping[str, Any]], list[str]],
+        times: History,
+    ) -> Phase:
+        """Take over the state that a file holds.
 
         A file of the other phase gives weights and history only: after the joint training the gate
         starts afresh, and before it nothing is left to do.
+
+        Args:
+            path: of the file.
+            differences: describes what is different in the settings of a file.
+            times: a history with the seconds of the epochs, which no checkpoint holds.
 
         Returns:
             The phase that the file was written in.
@@ -65,10 +75,11 @@ class RunState:
             ValueError: when the file is damaged or of another run, naming the fields that differ.
         """
         tensors, header = load_tensors(path)
-        self._check(path, header)
+        self._check(path, header, differences)
         weights = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
         self.network.load_state_dict(weights)
-        self.history.epochs[:] = History.from_spec(header["history"]).epochs
+        stored = History.from_spec(header["history"])
+        self.history.epochs[:] = stored.with_seconds_of(times).epochs
         if header["phase"] == self.phase:
             self._restore_optimizer(tensors)
             self.generator.set_state(tensors["random.batches"])
@@ -77,7 +88,12 @@ class RunState:
                 torch.cuda.set_rng_state(tensors["random.cuda"], self.network.device)
         return header["phase"]
 
-    def _check(self, path: str | Path, header: Mapping[str, Any]) -> None:
+    def _check(
+        self,
+        path: str | Path,
+        header: Mapping[str, Any],
+        differences: Callable[[Mapping[str, Any]], list[str]],
+    ) -> None:
         if header.get("format") != "hbnlab-checkpoint-1":
             raise ValueError(f"{path} is no checkpoint of a run, but {header.get('format')!r}")
         spec = self.network.to_spec()
@@ -87,7 +103,10 @@ class RunState:
             width=spec["width"],
             heads=spec["heads"],
         )
-        differing = _differing_settings(header["config"], self.config)
+        try:
+            differing = differences(header["config"])
+        except ValueError as error:
+            raise ValueError(f"the settings in {path} cannot be read: {error}") from error
         if header["data"] != self.data:
             differing.append(f"training images were {header['data']}, now {self.data}")
         if differing:
@@ -123,7 +142,7 @@ class RunState:
 
 
 def load_checkpoint(path: str | Path) -> tuple[StoredWeights, History]:
-    """Read the network and the history of a run, to look at or to test.
+    """Read the network and the history of a run, to inspect or to test it.
 
     Raises:
         ValueError: for a damaged file, or one that is no checkpoint.
@@ -135,29 +154,11 @@ def load_checkpoint(path: str | Path) -> tuple[StoredWeights, History]:
 
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
-    """Give a moment the memory layout of its parameter.
+    """Give a moment of Adam the memory layout of its parameter.
 
-    A file holds rows in order, a channels_last parameter does not, and fused Adam pairs numbers by
-    their place in memory: it would silently mix up the two.
+    A file stores rows in order, a channels_last parameter does not, and fused Adam pairs numbers
+    by their position in memory: it would silently mix them up.
     """
     if value.shape != parameter.shape:
         return value
     return torch.empty_like(parameter, dtype=value.dtype, device="cpu").copy_(value)
-
-
-def _differing_settings(written: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
-    """Describe the settings that must not change in mid-run, and did.
-
-    Where it runs may change, and under a constant learning rate also how long.
-    """
-    free = {"device"}
-    if written["schedule"] == present["schedule"] == "constant":
-        free |= {"epochs", "post_epochs"}
-    lists = {
-        key: list(v) if isinstance(v, tuple) else v for key, v in present.items()
-    }  # as in JSON
-    return [
-        f"{name} was {written.get(name)!r}, now {lists.get(name)!r}"
-        for name in sorted((written.keys() | lists.keys()) - free)
-        if written.get(name) != lists.get(name)
-    ]

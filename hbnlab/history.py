@@ -1,7 +1,7 @@
 """What training recorded, epoch by epoch: plots, widgets and notebooks read it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Phase = Literal["train", "post-train"]
@@ -91,6 +91,23 @@ class History:
     def of_phase(self, phase: Phase) -> "History":
         """The epochs of one phase."""
         return type(self)([epoch for epoch in self.epochs if epoch.phase == phase])
+
+    def with_seconds_of(self, other: "History") -> "History":
+        """The same epochs; those without seconds take them from ``other``, where it has them.
+
+        Example:
+            >>> fast = Epoch(1, "train", 0.5, 1e-3, {}, (), (), seconds=4.0)
+            >>> stored = History.from_spec(History([fast]).to_spec(with_times=False))
+            >>> stored.seconds, stored.with_seconds_of(History([fast])).seconds
+            (0.0, 4.0)
+        """
+        known = {(epoch.phase, epoch.number): epoch.seconds for epoch in other.epochs}
+        return type(self)(
+            [
+                replace(epoch, seconds=epoch.seconds or known.get((epoch.phase, epoch.number), 0.0))
+                for epoch in self.epochs
+            ]
+        )
 
     @property
     def seconds(self) -> float:

@@ -12,33 +12,68 @@ from hbnlab.models.network import ExitOutputs
 from hbnlab.types import Number
 
 
+def branch_weights_for(
+    num_exits: int, weights: Sequence[Number] | None = None
+) -> tuple[Number, ...]:
+    """One weight per exit for the joint loss.
+
+    Args:
+        num_exits: number of exits of the network, at least 1.
+        weights: those to use; surplus ones are dropped, so that one setting serves networks of
+            several sizes. None = falling linearly from 1.0 at the first exit to 0.6 at the last.
+
+    Raises:
+        ValueError: for fewer weights than exits.
+
+    Example:
+        >>> branch_weights_for(3)
+        (1.0, 0.8, 0.6)
+        >>> branch_weights_for(2, [1.0, 0.5, 0.5])
+        (1.0, 0.5)
+
+    Source:
+        The study's 1.0, 0.8, 0.6 for its three exits; the straight line between them is ours.
+    """
+    if weights is None:
+        return tuple(1.0 - 0.4 * (index / max(1, num_exits - 1)) for index in range(num_exits))
+    if len(weights) < num_exits:
+        raise ValueError(f"{num_exits} exits need {num_exits} branch weights, got {tuple(weights)}")
+    return tuple(weights[:num_exits])
+
+
 def joint_loss(
     outputs: ExitOutputs,
     labels: Int[Tensor, "batch level"],
-    branch_weights: Sequence[Number],
+    branch_weights: Sequence[Number] | None = None,
     level_weights: Sequence[Number] | None = None,
 ) -> Float[Tensor, ""]:
     """Sum of the cross-entropies of all heads, weighted by branch and, where given, by level.
 
-    Each head is held to the label of its own level. With one branch, one level and weight 1 this
-    is plain cross-entropy.
+    Each head is compared with the label of its own level. With one branch, one level and weight 1
+    this is plain cross-entropy.
 
     Args:
         outputs: of the network.
-        labels: one column a level, coarsest first.
-        branch_weights: one an exit; more are ignored, so that one setting serves all networks.
-        level_weights: one a level, or None for 1 everywhere.
+        labels: one column per level, coarsest first.
+        branch_weights: as for ``branch_weights_for``.
+        level_weights: one per level, or None for 1 everywhere.
 
     Raises:
-        ValueError: for too few branch weights, or level weights that are not one a level.
+        ValueError: for fewer branch weights than exits, or unless there is one weight per level.
+
+    Example:
+        >>> logits = torch.tensor([[0.0, 0.0]])  # one exit, one level, two classes
+        >>> loss = joint_loss(ExitOutputs(((logits,),), None), torch.tensor([[1]]))
+        >>> round(loss.item(), 2)  # ln 2
+        0.69
+
     Source:
         Equations 1, 2 and 5-7 of the study, with its code's cross-entropy: the equations also
         divide by the number of classes, the code does not. The level weights are the code's (1.5
-        fine and 0.75 coarse for Gran-HBN alone); the paper's equation has none.
+        fine and 0.75 coarse, for Gran-HBN only); the paper's equation has none.
     """
     num_exits, num_levels = len(outputs.logits), len(outputs.logits[0])
-    if len(branch_weights) < num_exits:
-        raise ValueError(f"{num_exits} exits need {num_exits} branch weights, got {branch_weights}")
+    branch_weights = branch_weights_for(num_exits, branch_weights)
     if level_weights is None:
         level_weights = (1.0,) * num_levels
     if len(level_weights) != num_levels:
@@ -46,10 +81,10 @@ def joint_loss(
             f"{num_levels} levels need {num_levels} level weights, got {level_weights}"
         )
     total = torch.zeros((), device=labels.device)
-    for exit_index, row in enumerate(outputs.logits):
+    for branch_weight, row in zip(branch_weights, outputs.logits, strict=True):
         for level_index, logits in enumerate(row):
             if logits is not None:
-                weight = branch_weights[exit_index] * level_weights[level_index]
+                weight = branch_weight * level_weights[level_index]
                 total = total + weight * functional.cross_entropy(logits, labels[:, level_index])
     return total
 
@@ -62,8 +97,14 @@ def semantic_targets(
     """What the gate should say: 1 = fine where the fine heads are right about as often.
 
     fine_weight x (number of exits with a right fine answer) > (number with a right coarse one).
-    The comparison is strict and fine_weight just above 1, so a tie is fine, unless no head is
-    right at all: then it is coarse.
+    The comparison is strict and fine_weight is just above 1, so a tie means fine, unless no head
+    is right at all: then it means coarse.
+
+    Example:
+        >>> fine = torch.tensor([[True, True], [False, True], [False, False]])
+        >>> coarse = torch.tensor([[True, True], [True, True], [False, False]])
+        >>> semantic_targets(fine, coarse).tolist()
+        [1, 0, 0]
 
     Source:
         Equation 8 of the study.
@@ -79,9 +120,9 @@ def semantic_loss(
 ) -> Float[Tensor, ""]:
     """Loss of the gate: gate_weight x cross-entropy against the targets, plus granular entropy.
 
-    The granular entropy is in the study's loss and so it is here. It depends on the heads alone,
-    which post-training freezes, so it shifts the value and has no gradient: only the cross-entropy
-    trains the gate.
+    The granular entropy is part of the study's loss and therefore of this one. It depends only on
+    the heads, which post-training freezes, so it shifts the value and has no gradient: only the
+    cross-entropy trains the gate.
 
     Args:
         outputs: of a network with a gate.
@@ -91,6 +132,13 @@ def semantic_loss(
 
     Raises:
         ValueError: when there is no gate, or no head at the coarsest or the finest level.
+
+    Example:
+        >>> sure = torch.tensor([[99.0, 0.0]])
+        >>> outputs = ExitOutputs(((sure, sure),), gate=torch.tensor([[0.0, 99.0]]))
+        >>> semantic_loss(outputs, torch.tensor([1])).item()
+        0.0
+
     Source:
         Equations 9-11 of the study. The paper writes a binary cross-entropy, its code takes the
         softmax cross-entropy over two classes, as here.
@@ -104,7 +152,13 @@ def semantic_loss(
 def granular_entropy(outputs: ExitOutputs, fine_weight: Number = 1.02) -> Float[Tensor, ""]:
     """H_gran: fine_weight x mean fine entropy + mean coarse entropy, in nats.
 
-    Means are over images and exits; coarse is the coarsest level and fine the finest.
+    The means are over images and exits; coarse is the coarsest level and fine the finest.
+
+    Example:
+        >>> coarse, fine = torch.zeros(1, 2), torch.zeros(1, 4)  # nothing is known
+        >>> outputs = ExitOutputs(((coarse, fine),), gate=None)
+        >>> round(granular_entropy(outputs, fine_weight=1.0).item(), 2)  # ln 4 + ln 2
+        2.08
 
     Source:
         Equations 9 and 10 of the study.

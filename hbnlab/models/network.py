@@ -184,8 +184,8 @@ class EarlyExitNetwork(nn.Module):
             )
 
     def set_dropout(self, probability: Number) -> None:
-        """Set the probability of every dropout layer."""
-        for module in self.modules():
+        """Set the probability of every dropout layer in the branches; the trunk keeps its own."""
+        for module in self.branches.modules():
             if isinstance(module, nn.Dropout):
                 module.p = check_dropout(probability)
 

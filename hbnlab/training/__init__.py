@@ -2,6 +2,6 @@
 
 from hbnlab.history import Step
 from hbnlab.training.config import TrainConfig
-from hbnlab.training.loop import OnStep, fit, post_train
+from hbnlab.training.loop import OnEpoch, OnStep, fit, post_train
 
-__all__ = ["OnStep", "Step", "TrainConfig", "fit", "post_train"]
+__all__ = ["OnEpoch", "OnStep", "Step", "TrainConfig", "fit", "post_train"]

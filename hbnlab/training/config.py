@@ -1,45 +1,58 @@
-"""What a run is trained with: one frozen set of choices, checked when it is made."""
+"""What a run is trained with: one frozen set of settings, validated when it is made."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from hbnlab.models.alexnet import NAMES
+from hbnlab.losses import branch_weights_for
 from hbnlab.types import Number
 
 Schedule = Literal["constant", "warmup-cosine"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
+_CHOICES = {"schedule": get_args(Schedule), "precision": get_args(Precision)}
+_LEAST = {"epochs": 0, "post_epochs": 0, "seed": 0, "batch_size": 1}
+_POSITIVE = ("learning_rate", "post_learning_rate", "fine_weight", "gate_weight")
+_LARGEST_SEED = 2**64 - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The choices of a run. The defaults are those of the study's README.
+    """The settings of a run. The defaults are those of the study's README.
 
     Attributes:
-        epochs: passes of the joint training.
-        post_epochs: passes of the post-training, of a network with a gate.
-        batch_size: images a step.
+        epochs: number of epochs of the joint training.
+        post_epochs: number of epochs of the post-training, for a network with a gate.
+        batch_size: images per step. In a network with batch statistics (BatchNorm), a last batch
+            of one image joins the batch before it.
         learning_rate: of Adam, in the joint training; the peak where the schedule has one.
-        post_learning_rate: the same in post-training.
+        post_learning_rate: of Adam, in post-training.
         weight_decay: L2 penalty added to Adam's gradient, as the study does.
         schedule: ``"constant"``, or ``"warmup-cosine"``: linearly up over the first tenth of the
-            steps, then down to nothing along a cosine.
-        dropout: probability to set in the network's branches, or None to leave it as it is.
+            steps, then down to 0 along a cosine.
+        dropout: probability to set in the network's branches, or None to leave it as it is. The
+            trunk keeps its own.
         augment: whether training images are cropped and flipped, as far as the data set allows.
             Validation and test images never are (the study left it on there).
-        branch_weights: of the joint loss, one an exit.
-        level_weights: of the joint loss, one a level, or None for 1 everywhere.
+        branch_weights: weights of the joint loss, one per exit; None = those of
+            ``hbnlab.losses.branch_weights_for``: the study's 1.0, 0.8, 0.6 for three exits.
+        level_weights: weights of the joint loss, one per level, or None for 1 everywhere.
         fine_weight: w_f of the gate's targets and of the granular entropy.
         gate_weight: alpha of the semantic loss.
         gate_targets_with_dropout: whether the heads that set the gate's targets keep their dropout
             on, as in the study, or answer as they do when they are used.
         fine_tolerance: tau of the specificity that the history records for a network that is
-            trained jointly; has no influence on the training.
-        seed: of the order of the images, their augmentation and the dropout.
-        device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ...
+            trained jointly; it has no influence on the training.
+        seed: of the order of the images, their augmentation and the dropout; below 2**64.
+        device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"auto"`` is mixed bfloat16 on a GPU that has it, else float32.
-        compile: whether torch.compile makes the step; it costs a minute at the start.
+        compile: whether torch.compile makes the step; it takes a minute at the start.
+
+    Example:
+        >>> config = TrainConfig(epochs=3, batch_size=64)
+        >>> config.change(seed=1).epochs
+        3
     """
 
     epochs: int = 2
@@ -51,7 +64,7 @@ class TrainConfig:
     schedule: Schedule = "constant"
     dropout: Number | None = None
     augment: bool = True
-    branch_weights: Sequence[Number] = (1.0, 0.8, 0.6)
+    branch_weights: Sequence[Number] | None = None
     level_weights: Sequence[Number] | None = None
     fine_weight: Number = 1.02
     gate_weight: Number = 5.0
@@ -63,24 +76,27 @@ class TrainConfig:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("branch_weights", "level_weights"):
-            if getattr(self, name) is not None:
-                weights = tuple(float(weight) for weight in getattr(self, name))
-                object.__setattr__(self, name, weights)
-        _whole(self, 0, "epochs", "post_epochs", "seed")
-        _whole(self, 1, "batch_size")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if self.seed > _LARGEST_SEED:
+            raise ValueError(f"seed must be below 2**64, got {self.seed}")
+        for name in _POSITIVE:
+            if not 0 < (value := getattr(self, name)) < math.inf:
+                raise ValueError(f"{name} must be finite and above 0, got {value}")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must be finite and at least 0, got {self.weight_decay}")
-        _positive(self, "learning_rate", "post_learning_rate", "fine_weight", "gate_weight")
-        _one_of(self, "schedule", ("constant", "warmup-cosine"))
-        _one_of(self, "precision", ("auto", "float32", "bfloat16"))
         if self.dropout is not None and not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if not math.isfinite(self.fine_tolerance):
             raise ValueError(f"fine_tolerance must be finite, got {self.fine_tolerance}")
-        for weight in (*self.branch_weights, *(self.level_weights or ())):
-            if not (math.isfinite(weight) and weight >= 0):
-                raise ValueError(f"loss weights must be finite and not negative, got {weight}")
+        for name, allowed in _CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
+        for name in ("branch_weights", "level_weights"):
+            if (weights := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _loss_weights(weights))
 
     @classmethod
     def readme(cls, **changes: Any) -> "TrainConfig":
@@ -89,20 +105,16 @@ class TrainConfig:
 
     @classmethod
     def paper(cls, name: str, *, published_code: bool = False, **changes: Any) -> "TrainConfig":
-        """Table I of the study, for one of its networks.
+        """Table I of the study, for the network of that name.
 
         Args:
-            name: which network; AG-HBN trains 100 epochs and post-trains 20, the others train 120.
-            published_code: take also what the code does beside the paper: for Gran-HBN it weights
-                the fine loss by 1.5 and the coarse by 0.75, and it trains Sem-HBN with branch
-                weights 1.0, 1.0, 0.8, for it looks them up by exit // 2.
+            name: of the network; ``"ag-hbn"`` trains for 100 epochs and post-trains for 20. A
+                network that is not one of the study's takes what its other networks share.
+            published_code: adopt also what the code does beyond the paper: for Gran-HBN it weights
+                the fine loss by 1.5 and the coarse loss by 0.75, and it trains Sem-HBN with branch
+                weights 1.0, 1.0, 0.8, because it looks them up by exit // 2.
             changes: any other field.
-
-        Raises:
-            ValueError: for an unknown name.
         """
-        if name not in NAMES:
-            raise ValueError(f"model must be one of {list(NAMES)}, got {name!r}")
         table: dict[str, Any] = {
             "epochs": 120,
             "batch_size": 64,
@@ -123,8 +135,8 @@ class TrainConfig:
         """What trains well at a quarter of the width, in a minute or two on two cores.
 
         Args:
-            dataset: ``"glyphs"`` and ``"fashion_mnist"`` have settings of their own; any other
-                data set takes those of Fashion-MNIST.
+            dataset: ``"glyphs"`` has settings of its own; any other data set takes those that
+                suit Fashion-MNIST.
             changes: any other field.
         """
         table: dict[str, Any] = {
@@ -142,6 +154,22 @@ class TrainConfig:
             table |= {"epochs": 8, "batch_size": 64, "learning_rate": 2e-3, "dropout": 0.05}
         return cls(**(table | changes))
 
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> "TrainConfig":
+        """Read the settings that a file holds; one that is newer than the file has its default.
+
+        Raises:
+            ValueError: for a setting that is not one, by name, or a value out of range.
+        """
+        read = dict(spec)
+        if read.get("schedule") == "one-cycle":  # its name in files of earlier versions
+            read["schedule"] = "warmup-cosine"
+        return cls().change(**read)
+
+    def to_spec(self) -> dict[str, Any]:
+        """The settings as plain data that JSON can hold; ``from_spec`` reads them."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
+
     def change(self, **changes: Any) -> "TrainConfig":
         """A copy with some fields changed."""
         known = {field.name for field in fields(self)}
@@ -149,21 +177,32 @@ class TrainConfig:
             raise ValueError(f"a training setting is one of {sorted(known)}, got {sorted(unknown)}")
         return replace(self, **changes)
 
+    def for_exits(self, num_exits: int) -> "TrainConfig":
+        """The same settings with exactly one branch weight per exit.
 
-def _whole(config: TrainConfig, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number from {least} up, got {value!r}")
+        Raises:
+            ValueError: when there are fewer branch weights than exits.
+        """
+        return replace(self, branch_weights=branch_weights_for(num_exits, self.branch_weights))
+
+    def differences(self, stored: "TrainConfig") -> list[str]:
+        """Describe the settings that must stay the same when a run is resumed, and did not.
+
+        The device may change and, under a constant learning rate, the number of epochs.
+        """
+        free = {"device"}
+        if stored.schedule == self.schedule == "constant":
+            free |= {"epochs", "post_epochs"}
+        before, now = stored.to_spec(), self.to_spec()
+        return [
+            f"{name} was {before[name]!r}, now {now[name]!r}"
+            for name in sorted(before.keys() - free)
+            if before[name] != now[name]
+        ]
 
 
-def _positive(config: TrainConfig, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be finite and above 0, got {value}")
-
-
-def _one_of(config: TrainConfig, name: str, allowed: tuple[str, ...]) -> None:
-    if getattr(config, name) not in allowed:
-        raise ValueError(f"{name} must be one of {list(allowed)}, got {getattr(config, name)!r}")
+def _loss_weights(weights: Sequence[Number]) -> tuple[float, ...]:
+    for weight in weights:
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"loss weights must be finite and not negative, got {weight}")
+    return tuple(float(weight) for weight in weights)

@@ -4,6 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,7 +16,7 @@ from hbnlab.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class Hardware:
-    """A device and a precision that it really has.
+    """A device, and a precision that it really has.
 
     Attributes:
         device: where network and data go.
@@ -55,37 +56,43 @@ class Hardware:
 
     @contextlib.contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
-        """Seed torch within the context only; dropout knows no other source than the global one.
+        """Seed torch and make cuDNN deterministic within the context only.
 
-        What was the state of the generators before is their state afterwards, on every device.
+        Dropout knows no other source of randomness than the global one. Afterwards the generators
+        of every device and cuDNN are as they were before. Whether TensorFloat-32 is used stays as
+        it was set, also within the context.
         """
         on_gpu = self.device.type == "cuda"
-        with (
-            torch.random.fork_rng(devices=[self.device] if on_gpu else []),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-        ):
+        cudnn: Any = torch.backends.cudnn  # pyright does not see the attributes of this module
+        before = cudnn.benchmark, cudnn.deterministic
+        with torch.random.fork_rng(devices=[self.device] if on_gpu else []):
             # torch.manual_seed would seed all GPUs, and fork_rng gives only this one back.
             torch.default_generator.manual_seed(seed)
             if on_gpu:
                 with torch.cuda.device(self.device):
                     torch.cuda.manual_seed(seed)
-            yield
+            # cudnn.flags() would set all other flags as well, to its own defaults.
+            cudnn.benchmark, cudnn.deterministic = False, True
+            try:
+                yield
+            finally:
+                cudnn.benchmark, cudnn.deterministic = before
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """Resolve ``"auto"`` to a GPU where there is one, else the processor.
 
     Raises:
-        ValueError: for a name torch does not know, or a device that is not there.
+        ValueError: for a device that hbnlab does not run on, or one that is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(
-            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {name!r}"
-        ) from error
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"device {name!r} was asked for, but torch finds {torch.cuda.device_count()} CUDA "

@@ -1,22 +1,24 @@
-"""One training loop, for two objectives: ``fit`` trains all heads, ``post_train`` the gate."""
+"""The training loop: ``fit`` trains all heads and the trunk, ``post_train`` the gate."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from hbnlab.data.split import Splits
 from hbnlab.history import History, Step
-from hbnlab.models.network import EarlyExitNetwork
+from hbnlab.losses import joint_loss, semantic_loss, semantic_targets
+from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.training.config import TrainConfig
-from hbnlab.training.device import Hardware
-from hbnlab.training.meter import Meter, validate
-from hbnlab.training.objective import GateObjective, JointObjective, Objective
-from hbnlab.training.run import Run
+from hbnlab.training.scores import Sums
+from hbnlab.training.session import Objective, Session, open_session
 
 OnStep = Callable[[Step], bool | None]
+OnEpoch = Callable[[History], None]
+_CHECK_EVERY = 50
 
 
 def fit(
@@ -25,37 +27,67 @@ def fit(
     config: TrainConfig,
     on_step: OnStep | None = None,
     *,
+    on_epoch: OnEpoch | None = None,
+    times: History | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> History:
     """Train all heads and the trunk together on the joint loss.
 
-    The same seed on the same machine gives the same weights, bit for bit; torch's global generator
-    is left as it was found. Validation images are looked at after each epoch and never trained on.
+    The same seed on the same machine gives the same weights, bit for bit, and torch's global
+    generator is left as it was found. Validation images are scored after each epoch and never
+    trained on. From the first step on whose loss or gradient is not finite, no update is made. A
+    run in which nobody reads ``step.loss`` does not wait for the device in its steps.
 
     Args:
         network: trained in place; left on its device, in evaluation mode.
         splits: training and validation images; the test images are not touched.
         config: what to train with.
         on_step: called after every update; returning True ends the run and keeps what was learned.
+        on_epoch: called with the history after every epoch, before the checkpoint is written.
+        times: an earlier history of the run that is resumed: its epochs have their seconds from
+            it, because a checkpoint holds no times.
         checkpoint: where to write the state of the run after each epoch, whole or not at all.
-        resume: go on from ``checkpoint`` where it exists; the result is that of a run never cut.
+        resume: continue from ``checkpoint`` where it exists; the result is that of a run that was
+            never interrupted.
         progress: show a bar (the environment variable TQDM_DISABLE=1 hides all of them).
 
     Returns:
-        One entry an epoch.
+        One entry per epoch.
 
     Raises:
-        ValueError: before any training, when network, data and configuration do not fit, or when a
-            checkpoint is of another run.
-        FloatingPointError: when the loss is not finite; the update is not made.
+        ValueError: before any training, when network, data and configuration do not fit, or when
+            a checkpoint is of another run.
+        FloatingPointError: when a loss or a gradient is not finite, naming the step and the images
+            of its batch. It may come up to 50 steps later; weights and buffers are those from
+            before that step.
+
+    Example:
+        >>> from hbnlab import data, models
+        >>> splits = data.load("glyphs", train_size=20, val_size=20, test_size=20)
+        >>> network = models.create("gran-hbn", splits.hierarchy, width=0.1)
+        >>> config = TrainConfig.quick("glyphs", epochs=2, device="cpu")
+        >>> history = fit(network, splits, config, progress=False)
+        >>> [epoch.number for epoch in history.epochs]
+        [1, 2]
+
     Source:
         Training of the study; ``TrainConfig.paper`` has its settings. It left augmentation on when
         validating and testing; here it is off there.
     """
-    objective = JointObjective(network, config)
-    return _run(objective, splits, History(), on_step, checkpoint, resume, progress)
+    config = config.for_exits(network.num_exits)
+
+    def loss(outputs: ExitOutputs, labels: Int[Tensor, "batch level"]) -> Float[Tensor, ""]:
+        return joint_loss(outputs, labels, config.branch_weights, config.level_weights)
+
+    trained = [p for name, p in network.named_parameters() if not name.startswith("gate.")]
+    objective = Objective(
+        "train", network, config, loss, trained, config.epochs, config.learning_rate
+    )
+    found = _existing(checkpoint) if resume else None
+    with open_session(objective, splits, History(), found, times or History()) as session:
+        return _run(session, on_step, on_epoch, checkpoint, progress)
 
 
 def post_train(
@@ -65,18 +97,23 @@ def post_train(
     on_step: OnStep | None = None,
     *,
     history: History | None = None,
+    on_epoch: OnEpoch | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> History:
     """Train the gate of AG-HBN on the semantic loss, with everything else frozen.
 
+    Frozen parts keep their running statistics too: BatchNorm is in evaluation mode, while dropout
+    is on as the study wants it.
+
     Args:
         network: one with a gate, usually after ``fit``.
         splits: as for ``fit``.
         config: ``post_epochs``, ``post_learning_rate`` and the weights of the loss.
         on_step: as for ``fit``.
-        history: epochs before these, which a checkpoint should hold too.
+        history: the epochs before these, which a checkpoint should hold too.
+        on_epoch: as for ``fit``.
         checkpoint: as for ``fit``.
         resume: as for ``fit``.
         progress: as for ``fit``.
@@ -86,61 +123,95 @@ def post_train(
 
     Raises:
         ValueError: for a network without a gate, or as for ``fit``.
+        FloatingPointError: as for ``fit``.
+
+    Example:
+        >>> from hbnlab import data, models
+        >>> splits = data.load("glyphs", train_size=20, val_size=20, test_size=20)
+        >>> network = models.create("ag-hbn", splits.hierarchy, width=0.1)
+        >>> config = TrainConfig.quick("glyphs", post_epochs=1, device="cpu")
+        >>> history = post_train(network, splits, config, progress=False)
+        >>> history.epochs[0].phase
+        'post-train'
+
     Source:
         Equations 8-11 of the study. As in its code, the targets come from training images with
         dropout on; ``gate_targets_with_dropout=False`` takes the answers as they will be used.
     """
-    objective = GateObjective(network, config)
-    before = History() if history is None else history
-    return _run(objective, splits, before, on_step, checkpoint, resume, progress)
+    if network.gate is None:
+        raise ValueError(f"post-training needs a network with a gate, {network.name} has none")
+    bare = [number for number, row in enumerate(network.head_mask, 1) if not (row[0] and row[-1])]
+    if bare:
+        raise ValueError(
+            "the gate's targets need a coarsest and a finest head at every exit, "
+            f"one is missing at exit {bare}"
+        )
+    config = config.for_exits(network.num_exits)
+
+    def loss(outputs: ExitOutputs, labels: Int[Tensor, "batch level"]) -> Float[Tensor, ""]:
+        fine, coarse = _correct(outputs, labels, level=-1), _correct(outputs, labels, level=0)
+        targets = semantic_targets(fine, coarse, config.fine_weight)
+        return semantic_loss(outputs, targets, config.fine_weight, config.gate_weight)
+
+    trained = list(network.gate.parameters())
+    objective = Objective(
+        "post-train", network, config, loss, trained, config.post_epochs, config.post_learning_rate
+    )
+    history = History() if history is None else history
+    found = _existing(checkpoint) if resume else None
+    with open_session(objective, splits, history, found, history) as session:
+        return _run(session, on_step, on_epoch, checkpoint, progress)
+
+
+def _correct(
+    outputs: ExitOutputs, labels: Int[Tensor, "batch level"], level: int
+) -> Bool[Tensor, "batch exit"]:
+    """Whether each exit's head of one level is right."""
+    heads = [row[level] for row in outputs.logits]
+    right = [logits.argmax(dim=1) == labels[:, level] for logits in heads if logits is not None]
+    return torch.stack(right, dim=1)
+
+
+def _existing(checkpoint: str | Path | None) -> Path | None:
+    return Path(checkpoint) if checkpoint is not None and Path(checkpoint).is_file() else None
 
 
 def _run(
-    objective: Objective,
-    splits: Splits,
-    history: History,
+    session: Session,
     on_step: OnStep | None,
+    on_epoch: OnEpoch | None,
     checkpoint: str | Path | None,
-    resume: bool,
     progress: bool,
 ) -> History:
-    objective.network.check_data(splits.name, splits.train.image_shape, splits.hierarchy)
-    hardware = Hardware.choose(objective.config)
-    with hardware.seeded(objective.config.seed), objective.prepared(hardware.device):
-        run = Run(objective, splits, hardware, history)
-        if resume and checkpoint is not None and Path(checkpoint).is_file():
-            run.resume(checkpoint)
-        with run.bar(progress) as bar:
-            _train(run, on_step, checkpoint, bar)
-    return history
-
-
-def _train(run: Run, on_step: OnStep | None, checkpoint: str | Path | None, bar: tqdm) -> None:
-    """The loop: every epoch takes all batches, an update each, then looks at validation images."""
-    objective, config, state = run.objective, run.objective.config, run.state
-    network = torch.compile(state.network) if config.compile else state.network
-    for epoch in range(run.epochs_done + 1, objective.epochs + 1):
-        start, stopped = time.perf_counter(), False
-        meter = Meter(state.network, run.hardware.device)
-        state.network.train(objective.dropout_on)
-        batches = run.train.batches(config.batch_size, config.augment, state.generator)
-        for number, (images, labels) in enumerate(batches, start=1):
-            run.set_learning_rate(epoch, number)
-            outputs = run.hardware.compute(network, images)
-            loss = objective.loss(outputs, labels)
-            step = run.step_at(epoch, number, loss.item())  # raises where the loss is not finite
-            state.optimizer.zero_grad()
-            loss.backward()
-            state.optimizer.step()
-            meter.add(outputs, labels, loss)
-            bar.update()
-            if on_step is not None and on_step(step):
-                stopped = True
+    """The loop: one update per batch, and validation after each epoch."""
+    network, optimizer, guard = session.network, session.optimizer, session.guard
+    compiled = torch.compile(network) if session.config.compile else network
+    stopped = False
+    with session.bar(progress) as bar:
+        for epoch in range(session.epochs_done + 1, session.objective.epochs + 1):
+            start, sums = time.perf_counter(), Sums()
+            for number, (images, labels) in enumerate(session.batches(epoch), start=1):
+                session.set_learning_rate(epoch, number)
+                outputs = session.hardware.compute(compiled, images)
+                loss = session.objective.loss(outputs, labels)
+                optimizer.zero_grad()
+                loss.backward()
+                guard.watch(loss)  # where it has found one that is not finite,
+                optimizer.step()  # this changes nothing
+                sums.add(outputs, labels, loss)
+                bar.update()
+                if number % _CHECK_EVERY == 0:
+                    guard.check()
+                if on_step is not None and on_step(session.step_at(epoch, number, loss)):
+                    stopped = True
+                    break
+            guard.check()
+            session.end_epoch(epoch, sums, start)
+            bar.set_postfix_str(session.summary())
+            if on_epoch is not None:
+                on_epoch(session.history)
+            if checkpoint is not None:
+                session.state.save(checkpoint)
+            if stopped:
                 break
-        checked = validate(state.network, run.val, config, run.hardware, objective.phase)
-        run.add_epoch(epoch, meter, checked, time.perf_counter() - start)
-        bar.set_postfix_str(run.summary())
-        if checkpoint is not None:
-            state.save(checkpoint)
-        if stopped:
-            break
+    return session.history
