@@ -13,8 +13,12 @@ def entropy(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
     """Shannon entropy of softmax(logits), in nats, in [0, ln(cls)].
 
     A class with logit -inf has probability 0 and adds nothing. NaN logits, which stand for a cell
-    without a head, give NaN. It can be trained through: classes whose probability rounds to 0 have
-    no gradient.
+    without a head, give NaN. Gradients flow through it; classes whose probability rounds to 0 have
+    none.
+
+    Example:
+        >>> entropy(torch.tensor([[0.0, 0.0], [0.0, -torch.inf]]))  # ln 2, and certainty
+        tensor([0.69..., 0.0...])
 
     Source:
         The exit criterion of BranchyNet (Teerapittayanon et al., ICPR 2016).
@@ -32,6 +36,11 @@ def normalised_entropy(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *
 
     Raises:
         ValueError: with fewer than two classes, where the ratio is 0/0.
+
+    Example:
+        >>> round(normalised_entropy(torch.zeros(10)).item(), 2)  # no class is more likely
+        1.0
+
     Source:
         The division is ours; see ``entropy``.
     """
@@ -41,7 +50,13 @@ def normalised_entropy(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *
 
 
 def information(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
-    """What softmax(logits) tells beyond a uniform guess, in bits, in [0, log2(cls)]."""
+    """What softmax(logits) says beyond a uniform guess, in bits, in [0, log2(cls)].
+
+    Example:
+        >>> sure = torch.tensor([0.0, -torch.inf, -torch.inf, -torch.inf])
+        >>> information(sure).item()  # one of four classes
+        2.0
+    """
     ceiling = max_entropy(logits.shape[-1])
     return ((ceiling - entropy(logits)) / math.log(2)).clamp(min=0.0)
 
@@ -73,7 +88,15 @@ def within_tolerance(
 
 
 def max_entropy(num_classes: int) -> float:
-    """Entropy of the uniform distribution over ``num_classes``, in nats: ln(num_classes)."""
+    """Entropy of the uniform distribution over ``num_classes``, in nats: ln(num_classes).
+
+    Raises:
+        ValueError: for fewer than one class.
+
+    Example:
+        >>> round(max_entropy(2), 2)
+        0.69
+    """
     if num_classes < 1:
         raise ValueError(f"a distribution needs at least 1 class, got {num_classes}")
     return math.log(num_classes)

@@ -16,7 +16,7 @@ from hbnlab import models
 from hbnlab.checkpoint import RunState, load_checkpoint
 from hbnlab.history import History
 from hbnlab.models import EarlyExitNetwork, save_weights
-from hbnlab.storage import load_tensors
+from hbnlab.storage import load_tensors, save_tensors
 from hbnlab.training import Step, TrainConfig, fit, post_train
 from hbnlab.trees import FASHION_MNIST
 
@@ -210,7 +210,7 @@ def test_the_optimizer_comes_back_number_by_number_and_in_the_same_layout(tiny_n
     written.optimizer.step()
     written.save(tmp_path / "c")
     with torch.random.fork_rng():
-        read.restore(tmp_path / "c")
+        read.restore(tmp_path / "c", lambda spec: [], History())
     for mine, theirs in zip(_moments(read), _moments(written), strict=True):
         assert torch.equal(mine, theirs)
         assert mine.stride() == theirs.stride()
@@ -272,8 +272,67 @@ def test_a_checkpoint_of_another_run_is_refused_with_every_setting(
 
 def test_only_the_schedule_is_named_where_only_it_differs(finished, tiny_network, tiny_splits):
     config = replace(CONFIG, schedule="constant", device="auto")
-    with pytest.raises(ValueError, match=r"run: schedule was 'one-cycle', now 'constant'$"):
+    with pytest.raises(ValueError, match=r"run: schedule was 'warmup-cosine', now 'constant'$"):
         fit(tiny_network("ag-hbn"), tiny_splits, config, checkpoint=finished, resume=True)
+
+
+def _with_settings(path: Path, to: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """A copy of a checkpoint whose settings are changed."""
+    tensors, header = load_tensors(path)
+    change(header["config"])
+    save_tensors(to, tensors, header)
+    return to
+
+
+def test_a_checkpoint_of_an_earlier_version_is_resumed(finished, run, tmp_path):
+    """A setting that it lacks has its default; the schedule had another name."""
+
+    def age(settings: dict[str, Any]) -> None:
+        del settings["compile"], settings["weight_decay"]
+        settings |= {"schedule": "one-cycle", "branch_weights": [1.0, 0.8, 0.6]}
+
+    old = _with_settings(finished, tmp_path / "old", age)
+    run(old, resume=True)
+    with pytest.raises(ValueError, match=r"run: weight_decay was 0.0001, now 0.5$"):
+        run(old, replace(CONFIG, weight_decay=0.5), resume=True)
+
+
+def test_a_checkpoint_with_a_setting_from_the_future_is_refused_by_its_name(
+    finished, run, tmp_path
+):
+    new = _with_settings(finished, tmp_path / "new", lambda settings: settings.update(momentum=1))
+    with pytest.raises(ValueError, match=r"settings in .*new cannot be read: .*\['momentum'\]"):
+        run(new, resume=True)
+
+
+def test_seconds_survive_a_resume_but_are_in_no_checkpoint(tiny_network, tiny_splits, tmp_path):
+    config = replace(CONFIG, schedule="constant", epochs=2)
+    written: list[tuple[History, bool]] = []
+    how: dict[str, Any] = {"checkpoint": tmp_path / "c", "progress": False}
+
+    def on_epoch(history: History) -> None:
+        written.append((History(list(history.epochs)), (tmp_path / "c").exists()))
+
+    fit(tiny_network("ag-hbn"), tiny_splits, config, on_epoch=on_epoch, **how)
+    assert [len(history.epochs) for history, _ in written] == [1, 2]
+    assert not written[0][1]  # the history comes first, so that a kill between loses no seconds
+
+    how |= {"resume": True}
+    config, network = replace(config, epochs=3), tiny_network("ag-hbn")
+    history = fit(network, tiny_splits, config, times=written[-1][0], **how)
+    history = post_train(network, tiny_splits, config, history=history, **how)
+    seconds = [epoch.seconds for epoch in history.epochs]
+    assert seconds[:2] == [epoch.seconds for epoch in written[-1][0].epochs]
+    assert len(seconds) == 5
+    assert min(seconds) > 0
+    assert load_checkpoint(tmp_path / "c")[1].seconds == 0.0
+
+
+def test_times_of_a_run_that_is_not_resumed_are_not_taken(tiny_network, tiny_splits, tmp_path):
+    times = fit(tiny_network(), tiny_splits, CONFIG, progress=False)
+    how: dict[str, Any] = {"times": times, "checkpoint": tmp_path / "c", "resume": True}
+    history = fit(tiny_network(), tiny_splits, replace(CONFIG, epochs=1), progress=False, **how)
+    assert [epoch.number for epoch in history.epochs] == [1]
 
 
 def test_weights_alone_are_no_checkpoint(tiny_network, tiny_splits, tmp_path):

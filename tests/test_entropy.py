@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hbnlab.entropy import entropy, information, max_entropy, normalised_entropy
+from hbnlab.entropy import (
+    entropy,
+    information,
+    max_entropy,
+    normalised_entropy,
+    within_tolerance,
+)
 
 logit_rows = hnp.arrays(
     np.float32,
@@ -110,3 +116,13 @@ def test_the_maximum_needs_a_class():
     assert max_entropy(100) == math.log(100)
     with pytest.raises(ValueError, match="at least 1 class, got 0"):
         max_entropy(0)
+
+
+def test_the_tolerance_is_compared_strictly_and_infinity_allows_all_or_nothing():
+    fine, coarse = torch.tensor([0.25, 0.5, 0.75, 9.0]), torch.tensor([0.25] * 4)
+    assert within_tolerance(fine, coarse, 0.25).tolist() == [True, False, False, False]
+    assert within_tolerance(fine, coarse, 0).tolist() == [False] * 4
+    assert within_tolerance(fine, coarse, math.inf).all()
+    assert not within_tolerance(fine, coarse, -math.inf).any()
+    many = within_tolerance(fine, coarse, torch.tensor([[0.25], [1.0]]))
+    assert many.sum(dim=1).tolist() == [1, 3]

@@ -1,5 +1,6 @@
 """hbnlab.losses against sums written out by hand and loops over single images."""
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -8,7 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hbnlab.losses import granular_entropy, joint_loss, semantic_loss, semantic_targets
+from hbnlab.losses import (
+    branch_weights_for,
+    granular_entropy,
+    joint_loss,
+    semantic_loss,
+    semantic_targets,
+)
 from hbnlab.models import ExitOutputs
 
 COARSE, FINE = 2, 5
@@ -187,3 +194,17 @@ def test_a_network_without_a_gate_or_heads_has_no_semantic_loss():
     coarse_only = _outputs(gate=True, missing=((0, 1), (1, 1), (2, 1)))
     with pytest.raises(ValueError, match="needs heads at the coarsest and the finest level"):
         semantic_loss(coarse_only, targets)
+
+
+@pytest.mark.parametrize("num_exits", range(1, 9))
+def test_default_branch_weights_fall_in_equal_steps_from_1_to_06(num_exits):
+    weights = branch_weights_for(num_exits)
+    assert len(weights) == num_exits
+    assert weights[0] == 1.0
+    assert num_exits == 1 or weights[-1] == 0.6
+    steps = [earlier - later for earlier, later in itertools.pairwise(weights)]
+    assert steps == pytest.approx([0.4 / max(1, num_exits - 1)] * (num_exits - 1))
+
+
+def test_the_default_branch_weights_of_three_exits_are_the_studys():
+    assert branch_weights_for(3) == (1.0, 0.8, 0.6)

@@ -1,6 +1,7 @@
 """hbnlab.training: what is learned, from which images, and that nothing else changes."""
 
 import itertools
+import json
 import math
 import os
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from conftest import TINY_TREE
 from hbnlab import models
 from hbnlab.data import Splits, TensorSplit
 from hbnlab.data.split import Split
@@ -20,7 +23,7 @@ from hbnlab.history import CellScore, History
 from hbnlab.models import EarlyExitNetwork
 from hbnlab.training import Step, TrainConfig, fit, post_train
 from hbnlab.training.device import Hardware, choose_device
-from hbnlab.training.run import schedule_factor
+from hbnlab.training.session import schedule_factor
 from hbnlab.trees import FASHION_MNIST
 
 
@@ -139,9 +142,9 @@ class _WatchedSplit(TensorSplit):
 
     asked: list[dict[str, Any]] = field(default_factory=list)
 
-    def batches(self, size, augment=False, generator=None, shuffle=None):
+    def batches(self, size, augment=False, generator=None, shuffle=None, *, min_size=1):
         self.asked.append({"augment": augment, "shuffled": generator is not None})
-        return super().batches(size, augment, generator, shuffle)
+        return super().batches(size, augment, generator, shuffle, min_size=min_size)
 
 
 def _watched(split: Split) -> _WatchedSplit:
@@ -155,7 +158,7 @@ class _SealedSplit(TensorSplit):
     def to(self, device):
         raise AssertionError("test images were moved")
 
-    def batches(self, size, augment=False, generator=None, shuffle=None):
+    def batches(self, size, augment=False, generator=None, shuffle=None, *, min_size=1):
         raise AssertionError("test images were read")
 
 
@@ -392,6 +395,208 @@ def test_weights_spoiled_by_the_last_update_are_not_saved(tiny_network, tiny_spl
     assert list(tmp_path.iterdir()) == []
 
 
+# ---------------------------------------------------------------------- updates that are not finite
+
+
+class _Spoiler(nn.Module):
+    """Passes images on; in one forward pass of the training it makes them NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spoil_at, self.calls = 0, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += self.training
+        return images * math.nan if self.training and self.calls == self.spoil_at else images
+
+
+def _batch_norm_network(num_exits: int = 4) -> EarlyExitNetwork:
+    """A gated network with BatchNorm and dropout in its trunk and in its branches."""
+
+    def stage(index: int) -> nn.Module:
+        start = [_Spoiler(), nn.Conv2d(3, 4, 3, stride=4)] if index == 0 else [nn.Conv2d(4, 4, 1)]
+        return nn.Sequential(*start, nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.25))
+
+    def branch() -> nn.Module:
+        pool = [nn.AdaptiveAvgPool2d(2), nn.Flatten()]
+        return nn.Sequential(*pool, nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Dropout(0.25))
+
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(0)
+        return EarlyExitNetwork(
+            [stage(index) for index in range(num_exits)],
+            [branch() for _ in range(num_exits)],
+            [8] * num_exits,
+            TINY_TREE,
+            heads=[[True, True]] * num_exits,
+            gated=True,
+        )
+
+
+def _spoiler(network: EarlyExitNetwork) -> _Spoiler:
+    return next(module for module in network.modules() if isinstance(module, _Spoiler))
+
+
+_TRAININGS = {"train": fit, "post-train": post_train}
+
+
+@pytest.mark.parametrize("spoil_at", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("phase", ["train", "post-train"])
+def test_no_update_is_made_from_a_batch_that_is_not_finite(phase, spoil_at, tiny_splits):
+    """Parameters, and the statistics of BatchNorm, are those after the step before it."""
+    network, config, after = _batch_norm_network(), _config(post_learning_rate=1e-2), []
+    _spoiler(network).spoil_at = spoil_at
+    after.append(_weights(network))
+    epoch, number = divmod(spoil_at - 1, 3)
+    message = f"the loss is nan in step {number + 1} of epoch {epoch + 1}, whose update was not"
+    with pytest.raises(FloatingPointError, match=message):
+        _TRAININGS[phase](
+            network,
+            tiny_splits,
+            config,
+            lambda _: after.append(_weights(network)),
+            progress=False,
+        )
+    assert _changed(after[spoil_at - 1], network) == set()
+    assert spoil_at == 1 or _changed(after[spoil_at - 2], network)
+
+
+@pytest.mark.parametrize("spoil_at", [1, 4])
+def test_no_update_is_made_from_a_gradient_that_is_not_finite(spoil_at, tiny_splits):
+    network, calls, after = _batch_norm_network(), itertools.count(1), {0: {}}
+    after[0] = _weights(network)
+    network.stages[0][1].weight.register_hook(
+        lambda gradient: gradient * math.inf if next(calls) == spoil_at else gradient
+    )
+    epoch, number = divmod(spoil_at - 1, 3)
+    where = f"in step {number + 1} of epoch {epoch + 1}, whose"
+    with pytest.raises(FloatingPointError, match=rf"a gradient is not finite \(.*\) {where}"):
+        fit(
+            network,
+            tiny_splits,
+            _config(),
+            lambda step: after.update({3 * step.epoch - 3 + step.number: _weights(network)}),
+            progress=False,
+        )
+    assert _changed(after[spoil_at - 1], network) == set()
+
+
+def test_the_error_names_the_images_of_the_batch(tiny_splits):
+    network, config = _batch_norm_network(), _config(augment=False)
+    _spoiler(network).spoil_at = 5
+    generator = torch.Generator().manual_seed(config.seed)
+    for _ in range(2):
+        batches = tiny_splits.train.batch_indices(16, generator)
+    with pytest.raises(FloatingPointError) as caught:
+        fit(network, tiny_splits, config, progress=False)
+    assert str(caught.value).endswith(f"have the indices {sorted(batches[1].tolist())}")
+
+
+def test_a_step_whose_loss_is_asked_for_raises_at_once(tiny_splits):
+    network, losses = _batch_norm_network(), []
+    _spoiler(network).spoil_at = 2
+    with pytest.raises(FloatingPointError, match="in step 2 of epoch 1"):
+        fit(network, tiny_splits, _config(), lambda s: losses.append(s.loss), progress=False)
+    assert len(losses) == 1
+    assert _spoiler(network).calls == 2
+
+
+def test_steps_are_read_every_so_often_even_within_a_long_epoch(tiny_splits):
+    network = _batch_norm_network()
+    _spoiler(network).spoil_at = 1
+    long = replace(tiny_splits, train=tiny_splits.train.subset(list(range(42)) * 4))
+    with pytest.raises(FloatingPointError, match="in step 1 of epoch 1"):
+        fit(network, long, _config(batch_size=2), progress=False)
+    assert _spoiler(network).calls == 50
+
+
+class _Waits(TorchDispatchMode):
+    """Counts how often a number is read from a tensor, for which a GPU would be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("reads_loss", [False, True])
+@pytest.mark.parametrize("phase", ["train", "post-train"])
+def test_no_step_waits_for_the_device_unless_its_loss_is_asked_for(phase, reads_loss, tiny_splits):
+    def count(batch_size: int) -> int:
+        config = _config(epochs=1, post_epochs=1, batch_size=batch_size)
+        on_step = (lambda step: step.loss < 0) if reads_loss else (lambda step: step.number < 0)
+        with _Waits() as waits:
+            _TRAININGS[phase](_batch_norm_network(), tiny_splits, config, on_step, progress=False)
+        return waits.count
+
+    assert (count(2) > count(21)) == reads_loss
+
+
+# ---------------------------------------------------------------------- batch statistics
+
+
+@pytest.mark.parametrize("with_dropout", [True, False])
+def test_frozen_parts_keep_their_running_statistics(with_dropout, tiny_splits):
+    network, modes = _batch_norm_network(), set()
+    fit(network, tiny_splits, _config(), progress=False)
+    before = _weights(network)
+
+    def watch(step: Step) -> None:
+        modes.update((type(module), module.training) for module in network.modules())
+
+    config = _config(post_learning_rate=1e-2, gate_targets_with_dropout=with_dropout)
+    post_train(network, tiny_splits, config, watch, progress=False)
+    assert _changed(before, network) == _gate_weights(network)
+    assert {(nn.BatchNorm2d, False), (nn.Dropout, with_dropout)} <= modes
+    assert (nn.BatchNorm1d, True) not in modes
+    assert (nn.Dropout, not with_dropout) not in modes
+
+
+def test_a_last_image_joins_the_batch_before_it_where_statistics_are_of_batches(
+    tiny_network, tiny_splits
+):
+    """One image has no statistics: torch refuses it."""
+    splits = replace(tiny_splits, train=tiny_splits.train.subset(range(33)))
+    for network, steps in ((_batch_norm_network(), 2), (tiny_network(), 3)):
+        seen: list[Step] = []
+        fit(network, splits, _config(), seen.append, progress=False)
+        assert [step.number for step in seen] == [*range(1, steps + 1)] * 2
+        assert {step.steps for step in seen} == {steps}
+
+
+def test_a_run_with_batch_statistics_resumes_to_the_bit(tiny_splits, tmp_path):
+    whole, resumed = _batch_norm_network(), _batch_norm_network()
+    fit(whole, tiny_splits, _config(), progress=False)
+    how = {"checkpoint": tmp_path / "c", "progress": False}
+    fit(_batch_norm_network(), tiny_splits, _config(epochs=1), **how)
+    fit(resumed, tiny_splits, _config(), resume=True, **how)
+    assert _changed(_weights(whole), resumed) == set()
+
+
+def test_the_dropout_of_the_trunk_is_left_alone(tiny_splits):
+    network = _batch_norm_network()
+    fit(network, tiny_splits, _config(epochs=1, dropout=0.7), progress=False)
+    for part, probability in ((network.stages, 0.25), (network.branches, 0.7)):
+        found = {module.p for module in part.modules() if isinstance(module, nn.Dropout)}
+        assert found == {probability}
+
+
+@pytest.mark.parametrize("num_exits", [1, 2, 4, 7])
+@pytest.mark.parametrize("preset", ["paper", "readme", "quick"])
+def test_every_preset_trains_a_network_of_any_number_of_exits(preset, num_exits, tiny_splits):
+    given = () if preset == "readme" else ("custom",)
+    config = getattr(TrainConfig, preset)(*given, epochs=1, post_epochs=1, device="cpu")
+    network = _batch_norm_network(num_exits)
+    history = fit(network, tiny_splits, config, progress=False)
+    post_train(network, tiny_splits, config, history=history, progress=False)
+    for epoch in history.epochs:
+        assert len(epoch.specificity) == num_exits
+        assert len(epoch.cells["val"]) == 2 * num_exits
+
+
 # ---------------------------------------------------------------------- post-training
 
 
@@ -476,7 +681,7 @@ def test_the_paper_preset_has_the_numbers_of_table_1(name):
     config = TrainConfig.paper(name)
     assert (config.learning_rate, config.weight_decay) == (1.5e-4, 5e-4)
     assert (config.batch_size, config.dropout, config.schedule) == (64, 0.5, "constant")
-    assert config.branch_weights == (1.0, 0.8, 0.6)
+    assert config.for_exits(3).branch_weights == (1.0, 0.8, 0.6)
     assert config.level_weights is None
     assert (config.fine_weight, config.gate_weight) == (1.02, 5.0)
     assert config.gate_targets_with_dropout
@@ -498,9 +703,8 @@ def test_what_the_published_code_does_beside_the_paper_is_an_option():
     }
 
 
-def test_the_paper_preset_of_an_unknown_network_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match=r"one of \['alexnet', .*'ag-hbn'\], got 'resnet'"):
-        TrainConfig.paper("resnet")
+def test_the_paper_preset_of_another_network_has_what_the_studys_networks_share():
+    assert TrainConfig.paper("resnet") == TrainConfig.paper("b-alexnet")
 
 
 @pytest.mark.parametrize("dataset", ["glyphs", "fashion_mnist", "cifar100"])
@@ -513,10 +717,11 @@ def test_the_quick_preset_can_be_changed(dataset):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": -1}, "epochs must be a whole number from 0 up, got -1"),
-        ({"post_epochs": -2}, "post_epochs must be a whole number from 0 up, got -2"),
-        ({"batch_size": 0}, "batch_size must be a whole number from 1 up, got 0"),
-        ({"seed": -1}, "seed must be a whole number from 0 up, got -1"),
+        ({"epochs": -1}, "epochs must be an integer of at least 0, got -1"),
+        ({"post_epochs": -2}, "post_epochs must be an integer of at least 0, got -2"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
+        ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
+        ({"seed": 2**64}, r"seed must be below 2\*\*64, got 18446744073709551616"),
         ({"learning_rate": 0.0}, "learning_rate must be finite and above 0, got 0.0"),
         ({"learning_rate": math.nan}, "learning_rate must be finite and above 0, got nan"),
         ({"post_learning_rate": math.inf}, "post_learning_rate must be finite and above 0"),
@@ -566,6 +771,17 @@ def test_one_cycle_rises_for_a_tenth_and_falls_to_nothing():
     assert {schedule_factor("constant", share) for share in shares} == {1.0}
 
 
+def test_files_of_earlier_versions_are_read():
+    old = TrainConfig(epochs=5, schedule="warmup-cosine").to_spec()
+    old |= {"schedule": "one-cycle", "branch_weights": [1.0, 0.8, 0.6]}
+    del old["compile"], old["gate_targets_with_dropout"]
+    config = TrainConfig.from_spec(old)
+    assert config.for_exits(3) == TrainConfig(epochs=5, schedule="warmup-cosine").for_exits(3)
+    assert TrainConfig.from_spec(json.loads(json.dumps(config.to_spec()))) == config
+    with pytest.raises(ValueError, match=r"setting is one of .*, got \['momentum'\]"):
+        TrainConfig.from_spec(old | {"momentum": 0.9})
+
+
 def _rates(network: EarlyExitNetwork, splits: Splits, config: TrainConfig) -> list[float]:
     return [e.learning_rate for e in fit(network, splits, config, progress=False).epochs]
 
@@ -594,9 +810,31 @@ def test_a_device_that_is_not_there_is_refused(name, count, monkeypatch):
         choose_device(name)
 
 
-def test_a_device_that_torch_does_not_know_is_refused():
-    with pytest.raises(ValueError, match=r"must be 'auto', 'cpu', 'cuda' or 'cuda:N', got 'gpu0'"):
-        choose_device("gpu0")
+@pytest.mark.parametrize("name", ["gpu0", "mps", "meta", "xla", "cuda:-1", ""])
+def test_a_device_that_hbnlab_does_not_run_on_is_refused(name):
+    rule = f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got '{name}'"
+    with pytest.raises(ValueError, match=rule):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_tf32_stays_as_it_was_set(allowed, precision, monkeypatch, tiny_network, tiny_splits):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    seen = []
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    fit(
+        tiny_network(),
+        tiny_splits,
+        _config(precision=precision, epochs=1),
+        lambda _: seen.append(
+            (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)
+        ),
+        progress=False,
+    )
+    assert set(seen) == {(allowed, True)}
+    assert torch.backends.cudnn.allow_tf32 == allowed
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == before
 
 
 @pytest.fixture

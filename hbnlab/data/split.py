@@ -159,7 +159,7 @@ class Split(ABC):
         shuffle: bool | None = None,
         *,
         min_size: int = 1,
-    ) -> list[Int[Tensor, " batch"]]:
+    ) -> list[Tensor]:
         """The indices of the images in each batch of ``batches`` with the same arguments.
 
         Args:

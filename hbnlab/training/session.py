@@ -64,7 +64,7 @@ class UpdateGuard:
         optimizer.found_inf = self._found  # pyright: ignore[reportAttributeAccessIssue]
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def start_epoch(self, epoch: int, indices: list[Int[Tensor, " batch"]]) -> None:
+    def start_epoch(self, epoch: int, indices: list[Tensor]) -> None:
         """Begin to watch an epoch, given the indices of the images in each of its batches."""
         self._epoch, self._indices, self._steps_read = epoch, indices, 0
         self._unread: list[Tensor] = []  # for each step: its loss, and the norm of the gradient
