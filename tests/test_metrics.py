@@ -9,14 +9,16 @@ from random_records import DEEP, PETS, random_records
 
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.metrics import (
+    Constraints,
+    Evaluation,
     answer_values,
+    best,
     cell_table,
     evaluate,
-    frontier,
+    pareto_front,
     sweep,
     sweep_table,
     top_k_accuracy,
-    unbeaten,
 )
 from hbnlab.metrics import evaluation as evaluation_module
 from hbnlab.policies import (
@@ -153,6 +155,37 @@ def test_a_sweep_refuses_what_decide_refuses():
         sweep([EntropyThreshold([1, 1]), EntropyThreshold([1])], random_records())
 
 
+class _TwoLevelsAtOnce(ForcedExit):
+    def answers(self, exit_index, view):
+        return {level: view.all_images() for level in range(view.num_levels)}
+
+
+class _NobodyAnswered(ForcedExit):
+    def answers(self, exit_index, view):
+        return {}
+
+
+class _NoSuchHead(ForcedExit):
+    def answers(self, exit_index, view):
+        return {1: view.all_images()}
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (_TwoLevelsAtOnce(0), "each image at one level, _TwoLevelsAtOnce answered 50 of 50 at two"),
+        (_NobodyAnswered(0), "answer every image, _NobodyAnswered left 50 of 50 without an answer"),
+        (_NoSuchHead(0), "come from a head, _NoSuchHead answered at exit 1, level 2, where"),
+    ],
+)
+def test_decide_and_sweep_refuse_answers_at_two_levels_or_none(policy, words):
+    records = random_records(50, heads=[[True, False], [True, True], [True, True]])
+    with pytest.raises(ValueError, match=words):
+        policy.decide(records)
+    with pytest.raises(ValueError, match=words):
+        sweep([policy], records)
+
+
 def test_a_sweep_table_has_settings_and_results_side_by_side():
     records = random_records()
     policies = [FineTolerance([1, 1], tau) for tau in (0.0, 0.4)] + [EntropyThreshold([1, 1])]
@@ -165,7 +198,7 @@ def test_a_sweep_table_has_settings_and_results_side_by_side():
     assert "hierarchy" not in table
 
 
-# ---------------------------------------------------------------------- cells, ranks, frontier
+# ---------------------------------------------------------------------- cells, ranks, selection
 
 
 def test_the_table_of_cells_has_a_row_for_each_head():
@@ -215,16 +248,48 @@ def test_top_1_is_the_accuracy_even_when_all_logits_tie():
     )
 
 
+def _evaluation(**values):
+    plain = {"num_images": 10, "accuracy": 0.5, "hierarchical_accuracy": 0.5, "specificity": 0.5}
+    plain |= {"information": 1.0, "mean_macs": 1.0, "study_macs": 1.0, "shares": ((0.5, 0.5),)}
+    return Evaluation(**(plain | values))
+
+
 def test_of_points_those_stay_that_no_other_beats():
-    points = [(2, 0.5), (1, 0.5), (1, 0.4), (3, 0.5), (-1, 0.1), (4, 0.9), (1, 0.5)]
-    assert unbeaten(points) == [4, 1, 5]
-    assert unbeaten([]) == []
+    points = [(2, 0.5), (1, 0.5), (1, 0.4), (3, 0.5), (0.5, 0.1), (4, 0.9), (1, 0.5)]
+    found = [_evaluation(mean_macs=float(cost), information=gain) for cost, gain in points]
+    assert pareto_front(found, gain="information") == [4, 1, 5]
+    found = [_evaluation(specificity=1 - cost / 5, accuracy=gain) for cost, gain in points]
+    assert pareto_front(found, cost="coarse_share") == [4, 1, 5]
 
 
-def test_the_frontier_keeps_what_nothing_beats():
+def test_the_best_meets_the_constraints_and_is_first_by_what_is_preferred():
+    points = [(0.5, 0.5, 1.0), (0.7, 0.2, 2.0), (0.8, 0.6, 4.0), (0.8, 0.6, 3.0)]
+    names = ("accuracy", "specificity", "mean_macs")
+    found = [_evaluation(**dict(zip(names, point, strict=True))) for point in points]
+    assert best(found, Constraints()) == 3
+    assert best(found, Constraints(), prefer="cost") == 0
+    assert best(found, Constraints(accuracy=0.6), prefer="cost") == 1
+    assert best(found, Constraints(accuracy=0.6, specificity=0.5), prefer="cost") == 3
+    assert best(found, Constraints(flops=4.0)) == 1
+    impossible = Constraints(accuracy=0.9, specificity=0.55)
+    assert best(found, impossible) is None
+    words = "The highest accuracy, of those that answer so many finely, is 80.0 %."
+    assert impossible.alternative(found) == words
+    assert best([], Constraints()) is None
+
+
+def test_constraints_out_of_range_are_refused():
+    for name, value in {"accuracy": 94, "specificity": -0.1}.items():
+        with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\], got {value}"):
+            Constraints(**{name: value})
+    with pytest.raises(ValueError, match="flops must be 0 or more, got nan"):
+        Constraints(flops=math.nan)
+
+
+def test_the_pareto_front_keeps_what_nothing_beats():
     records = random_records(80)
     found = sweep([EntropyThreshold([t / 10, t / 10]) for t in range(1, 16)], records)
-    kept = frontier(found)
+    kept = pareto_front(found)
     for number, one in enumerate(found):
         better = [
             other
@@ -238,7 +303,7 @@ def test_the_frontier_keeps_what_nothing_beats():
         assert (number in kept) == (not better and first)
     costs = [found[number].mean_macs for number in kept]
     assert costs == sorted(costs)
-    assert frontier([]) == []
+    assert pareto_front([]) == []
 
 
 # ---------------------------------------------------------------------- bad input

@@ -195,7 +195,7 @@ def test_the_frontier_joins_what_no_policy_beats():
     everything = [result for row in results.values() for result in row]
     left, right = plots.pareto_fronts(results)
     for ax, gain in ((left, "accuracy"), (right, "information")):
-        best = [everything[n] for n in metrics.frontier(everything, gain=gain)]
+        best = [everything[n] for n in metrics.pareto_front(everything, gain=gain)]
         assert list(ax.lines[0].get_ydata()) == [getattr(result, gain) for result in best]
 
 

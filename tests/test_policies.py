@@ -17,6 +17,7 @@ from hbnlab.policies import (
     Patience,
     SemanticGate,
     batch_means,
+    starting_policies,
 )
 from hbnlab.trees import CIFAR100
 
@@ -454,3 +455,131 @@ def test_a_rule_that_leaves_an_image_without_an_answer_is_refused():
 def test_numbers_of_any_kind_make_equal_policies():
     assert EntropyThreshold([1, 2]) == EntropyThreshold((1.0, 2.0))
     assert hash(FineTolerance([1, 2], 0)) == hash(FineTolerance((1.0, 2.0), 0.0))
+
+
+# ---------------------------------------------------------------------- explaining itself
+
+
+def _lines(policy, records, exit_index, row):
+    return policy.explain(ExitView.from_records(records, exit_index), row, records.hierarchy)
+
+
+class _Eager(FineTolerance):
+    def answers(self, exit_index, view):
+        return {1: view.all_images()}
+
+
+class _EagerEntropy(EntropyThreshold):
+    def answers(self, exit_index, view):
+        return {1: view.all_images()}
+
+
+@pytest.mark.parametrize("policy", [_Eager([0.3, 0.3], 0.1), _EagerEntropy([0.3, 0.3])])
+def test_an_overridden_rule_is_not_explained_in_the_words_of_the_parent(policy):
+    assert _lines(policy, random_records(), 0, 0) == [f"{type(policy).__name__} says: answer fine"]
+
+
+def test_who_overrides_the_rule_may_explain_it_too():
+    class Eagerly(_Eager):
+        def answers(self, exit_index, view):
+            return {1: view.all_images()}
+
+        def explain(self, view, row, hierarchy):
+            return ["at once"]
+
+    class Child(Eagerly):
+        pass
+
+    assert _lines(Child([0.3, 0.3], 0.1), random_records(), 0, 0) == ["at once"]
+
+
+def test_a_score_of_the_parent_is_not_named_in_the_explanation_of_another():
+    class OfMargin(EntropyThreshold):
+        score, comparison, question = "margin", ">", "margin above"
+
+    (line,) = _lines(OfMargin([0.3, 0.3]), random_records(), 0, 0)
+    assert line.startswith("fine margin above the threshold? ")
+
+
+def test_every_policy_says_its_title_and_its_line_of_python():
+    titles = {policy.title: policy.python_line() for policy in POLICIES}
+    assert titles == {
+        "entropy threshold": "EntropyThreshold([0.0, 1.0])",
+        "fine tolerance": "FineTolerance([0.9, 0.9], 0.2)",
+        "fine tolerance, published code": ("FineTolerance([0.9, 0.9], 0.2, rule='published-code')"),
+        "semantic gate": "SemanticGate([0.0, 0.9])",
+        "confidence threshold": "ConfidenceThreshold([0.7, 0.6])",
+        "margin threshold": "MarginThreshold([0.5, 0.5])",
+        "patience": "Patience(2)",
+        "forced exit": "ForcedExit(1, level=0)",
+    }
+
+
+def test_a_batch_size_is_taken_by_policies_that_decide_by_batch():
+    assert SemanticGate([1, 1]).with_batch_size(8) == SemanticGate(
+        [1, 1], per="batch", batch_size=8
+    )
+    assert SemanticGate([1, 1]).with_batch_size(8).with_batch_size(None) == SemanticGate([1, 1])
+    assert Patience(2).with_batch_size(None) == Patience(2)
+    with pytest.raises(ValueError, match="a policy of patience decides image by image"):
+        Patience(2).with_batch_size(8)
+
+
+@pytest.mark.parametrize(
+    "kind", [EntropyThreshold, SemanticGate, ConfidenceThreshold, MarginThreshold]
+)
+def test_any_policy_with_thresholds_can_be_held_to_one_exit(kind):
+    records = random_records()
+    for exit_index in range(3):
+        policy = kind.at_exit(exit_index, 3)
+        assert (policy.decide(records).exit_index == exit_index).all()
+    by_batch = kind.at_exit(0, 3, per="batch", batch_size=4)
+    assert by_batch == kind.at_exit(0, 3).with_batch_size(4)
+
+
+def test_numbers_are_taken_over_where_they_mean_the_same():
+    tolerant = FineTolerance([0.8, 0.6], 0.3)
+    start = FineTolerance([0.1, 0.1], 0.0, "published-code")
+    assert start.with_numbers_of(tolerant) == FineTolerance([0.8, 0.6], 0.3, "published-code")
+    assert start.with_numbers_of(EntropyThreshold([0.5, 0.5])) == replace(
+        start, thresholds=[0.5, 0.5]
+    )
+    assert SemanticGate([1, 1]).with_numbers_of(tolerant) == SemanticGate([0.8, 0.6])
+    for other in (ConfidenceThreshold([0.5, 0.5]), Patience(2)):
+        assert start.with_numbers_of(other) == start
+        assert Patience(3).with_numbers_of(other) == Patience(3)
+        assert Patience(3).typical(random_records()) == Patience(3)
+
+
+def test_a_grid_that_would_need_missing_heads_is_refused():
+    heads = [[True, False, True], [True, True, True], [True, True, True]]
+    records = random_records(20, hierarchy=DEEP, heads=heads)
+    policy = FineTolerance([0, 0.5], 0.2, coarse_level=1)
+    assert len(policy.decide(records)) == 20
+    with pytest.raises(
+        ValueError, match="a grid moves every threshold, and then FineTolerance asks"
+    ):
+        policy.grid(records)
+
+
+def test_a_grid_has_every_extreme_and_a_line_of_its_own():
+    records = random_records()
+    for policy in starting_policies(records).values():
+        results = sweep(policy.grid(records), records)
+        assert {0.0, 1.0} <= {result.exit_shares[0] for result in results}
+        assert len(results) <= 180
+    line = sweep(FineTolerance([0.8, 0.6], 0.3).trade_off(records), records)
+    specificities = [result.specificity for result in line]
+    assert specificities == sorted(specificities)
+    assert specificities[0] == 0
+    assert len(line) == 25
+
+
+def test_policies_to_start_from_are_those_that_the_heads_allow():
+    assert "semantic gate" in starting_policies(random_records(20))
+    assert "semantic gate" not in starting_policies(random_records(20, gate=False))
+    sem = starting_policies(random_records(20, heads=SEM))
+    assert list(sem) == ["entropy threshold", "confidence threshold", "margin threshold"]
+    deep = random_records(20, hierarchy=DEEP, heads=[[False, True, True]] * 3)
+    assert starting_policies(deep)["fine tolerance"].coarse_level == 1
+    assert starting_policies(random_records(20), batch_size=5)["semantic gate"].batch_size == 5

@@ -12,6 +12,7 @@ from hbnlab.policies import (
     FineTolerance,
     MarginThreshold,
     SemanticGate,
+    ThresholdPolicy,
     budget_policies,
     fit_thresholds,
     fit_tolerance,
@@ -112,3 +113,33 @@ def test_full_specificity_takes_any_tolerance():
     assert fitted.fine_tolerance == math.inf
     with pytest.raises(ValueError, match=r"specificity must be in \[0, 1\], got 1.2"):
         fit_tolerance(fitted, records, 1.2)
+
+
+class _WrongWay(ThresholdPolicy):
+    def answers(self, exit_index, view):
+        if view.is_last:
+            return {1: view.all_images()}
+        return {1: view.margin(exit_index, 1) > self.thresholds[exit_index]}
+
+    def cells(self, head_mask):
+        return [(exit_index, 1) for exit_index in range(len(head_mask))]
+
+
+class _SilentFirst(EntropyThreshold):
+    def answers(self, exit_index, view):
+        return super().answers(exit_index, view) if exit_index else {}
+
+
+def test_a_policy_that_compares_the_other_way_than_it_says_is_refused():
+    words = "comparison of _WrongWay must be the sign of its answers, got '<': at exit 1"
+    with pytest.raises(ValueError, match=words):
+        fit_thresholds(_WrongWay([0, 0]), random_records(), (0.5, 0.25, 0.25))
+
+
+def test_an_exit_that_answers_nobody_can_only_have_no_share():
+    records = random_records()
+    words = "the share of exit 1 must be 0: _SilentFirst answers no image there"
+    with pytest.raises(ValueError, match=words):
+        fit_thresholds(_SilentFirst([0, 0]), records, (0.5, 0.25, 0.25))
+    fitted = fit_thresholds(_SilentFirst([0, 0]), records, (0, 0.5, 0.5))
+    assert fitted.decide(records).exit_index.bincount().tolist() == [0, 20, 20]

@@ -7,6 +7,7 @@ from hbnlab.metrics.calibration import (
     reliability,
     with_temperatures,
 )
+from hbnlab.metrics.cell_table import cell_table
 from hbnlab.metrics.confusions import Confusion, confusion
 from hbnlab.metrics.curves import OperatingCurve, operating_curve
 from hbnlab.metrics.evaluation import Evaluation, answer_values, evaluate
@@ -18,7 +19,7 @@ from hbnlab.metrics.overlaps import (
     uncertainties,
     uncertainty_overlap,
 )
-from hbnlab.metrics.ranking import frontier, top_k_accuracy, unbeaten
+from hbnlab.metrics.ranking import top_k_accuracy
 from hbnlab.metrics.reference_curves import (
     PublishedResults,
     ReferenceCurve,
@@ -30,11 +31,12 @@ from hbnlab.metrics.regions import (
     operating_region,
     tolerance_bound,
 )
+from hbnlab.metrics.selection import Constraints, best, pareto_front
 from hbnlab.metrics.sweeps import sweep, sweep_table
-from hbnlab.metrics.tables import cell_table
 
 __all__ = [
     "Confusion",
+    "Constraints",
     "Evaluation",
     "Interval",
     "LcaScores",
@@ -46,6 +48,7 @@ __all__ = [
     "Reliability",
     "Severity",
     "answer_values",
+    "best",
     "bootstrap",
     "cell_table",
     "confusion",
@@ -54,11 +57,11 @@ __all__ = [
     "evaluation_intervals",
     "failure_auroc",
     "fit_temperatures",
-    "frontier",
     "lca_scores",
     "operating_curve",
     "operating_region",
     "overlap_coefficient",
+    "pareto_front",
     "reference_curve",
     "reliability",
     "severity",
@@ -66,7 +69,6 @@ __all__ = [
     "sweep_table",
     "tolerance_bound",
     "top_k_accuracy",
-    "unbeaten",
     "uncertainties",
     "uncertainty_overlap",
     "with_temperatures",

@@ -48,6 +48,11 @@ class Evaluation:
         return 2 * self.mean_macs
 
     @property
+    def coarse_share(self) -> float:
+        """Share answered at a coarser level than the finest: 1 minus specificity."""
+        return 1 - self.specificity
+
+    @property
     def exit_shares(self) -> tuple[float, ...]:
         """Share of the images that left at each exit."""
         return tuple(math.fsum(row) for row in self.shares)

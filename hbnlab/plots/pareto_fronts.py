@@ -47,7 +47,7 @@ def pareto_fronts(
     said = []
     pairs = (("accuracy", "information"), ("information", "accuracy"))
     for ax, (gain, shade) in zip(grid, pairs, strict=True):
-        best = [everything[number] for number in metrics.frontier(everything, gain=gain)]
+        best = [everything[number] for number in metrics.pareto_front(everything, gain=gain)]
         x, y = [r.mean_flops / 1e6 for r in best], [getattr(r, gain) for r in best]
         ax.plot(x, y, color=BLACK, linewidth=1.2, zorder=1, label="not beaten")
         shades = [getattr(result, shade) for result in everything]

@@ -302,6 +302,12 @@ class Policy(ABC):
             raise problem
         return made
 
+    def grid_key(self, hierarchy: Hierarchy) -> str:
+        """Equal for policies that differ only in their adjustable numbers, and so share a grid."""
+        moved = {setting.field for setting in self.adjustable(hierarchy)}
+        kept = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in moved]
+        return f"{type(self)} {kept}"
+
     def trade_off(self: _P, records: ExitRecords) -> Sequence[_P]:
         """The same policy along the line on which specificity is traded, from coarse to fine.
 

@@ -132,8 +132,8 @@ class FineTolerance(TwoLevelPolicy):
 
     def grid(self: _P, records: ExitRecords) -> Sequence[_P]:
         """Thresholds as in ``ThresholdPolicy.grid``, each with tolerances from coarse to fine."""
-        tolerances = dict.fromkeys(self._tolerances(records))
         rows = self._threshold_rows(records, MOST_POLICIES // _GRID_TOLERANCES)
+        tolerances = dict.fromkeys(self._tolerances(records))
         return [
             replace(self, thresholds=row, fine_tolerance=tau) for row in rows for tau in tolerances
         ]
@@ -146,9 +146,8 @@ class FineTolerance(TwoLevelPolicy):
 
     def typical(self: _P, records: ExitRecords) -> _P:
         """Thresholds that most entropies are under, and the median tolerance."""
-        tolerances = self._tolerances(records)
-        median = tolerances[len(tolerances) // 2]
-        return replace(super().typical(records), fine_tolerance=median)
+        typical, tolerances = super().typical(records), self._tolerances(records)
+        return replace(typical, fine_tolerance=tolerances[len(tolerances) // 2])
 
     def with_numbers_of(self: _P, other: Policy) -> _P:
         """Thresholds and tolerance of another policy that compares entropies, where it has them."""

@@ -63,7 +63,7 @@ def _is_number(value: object) -> bool:
 
 
 def _plain(field: str, position: int | None, label: str, value: Number) -> Setting:
-    edge = 2.0 * value if math.isfinite(value) else 0.0
+    edge = 0.0 if 0 <= value <= 1 or not math.isfinite(value) else 2.0 * value
     is_whole = isinstance(value, int)
     return Setting(field, position, label, min(0.0, edge), max(1.0, edge), is_whole)
 

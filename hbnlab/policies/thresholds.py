@@ -202,12 +202,7 @@ class ThresholdPolicy(Policy):
     def _threshold_columns(self, records: ExitRecords, number: int) -> list[list[float]]:
         """For each exit but the last so many thresholds: nobody leaves, quantiles, everybody."""
         low, high = self.threshold_range(records.hierarchy)
-        curious = replace(self, thresholds=[0.5] * (records.num_exits - 1))
-        try:
-            curious.check_fits(records.head_mask, records.hierarchy, records.has_gate)
-        except ValueError as error:
-            raise ValueError(f"a grid moves every threshold, and then {error}") from error
-        cells = list(curious.cells(records.head_mask))
+        cells = self._cells_of_a_grid(records)
         columns = []
         for exit_index in range(records.num_exits - 1):
             if self.score is None:
@@ -220,6 +215,15 @@ class ThresholdPolicy(Policy):
             scores = torch.cat([column[:: self.batch_size] for column in scores])
             columns.append(quantiles(scores, number, low, high))
         return columns
+
+    def _cells_of_a_grid(self, records: ExitRecords) -> list[tuple[int, int]]:
+        """The cells that are consulted once every branch is."""
+        curious = replace(self, thresholds=[0.5] * (records.num_exits - 1))
+        try:
+            curious.check_fits(records.head_mask, records.hierarchy, records.has_gate)
+        except ValueError as error:
+            raise ValueError(f"a grid moves every threshold, and then {error}") from error
+        return list(curious.cells(records.head_mask))
 
 
 class TwoLevelPolicy(ThresholdPolicy):

@@ -57,8 +57,8 @@ class Planes:
         self._make_room([result.accuracy for result in cloud])
         self._canvas.restore_region(self._empty)
         self._over(self._cloud, cloud, cloud)
-        specific = metrics.unbeaten([(-result.specificity, result.accuracy) for result in cloud])
-        cheap = metrics.frontier(cloud)
+        specific = metrics.pareto_front(cloud, cost="coarse_share")
+        cheap = metrics.pareto_front(cloud)
         self._over(self._best, [cloud[n] for n in specific], [cloud[n] for n in cheap])
         self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
