@@ -1,11 +1,11 @@
-"""Settings for all tests and notebooks that no option can express."""
+"""Settings for all tests and notebooks that cannot be given as options."""
 
 from typing import Any
 
 import hypothesis
 import pytest
 
-# The same examples in every run, however busy the machine is.
+# The same examples in every run, even on a busy machine.
 hypothesis.settings.register_profile("hbnlab", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("hbnlab")
 
@@ -18,13 +18,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collectstart(collector: Any) -> None:
-    # Progress bars and warnings on stderr hold times and process ids: no two runs agree.
+    # Progress bars and warnings on stderr contain times and process ids, which always differ.
     if type(collector).__name__ == "IPyNbFile":
         collector.skip_compare += ("stderr",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Lessons that show real images go on with glyphs where these are not at hand.
+    # Lessons that show real images use glyphs where there are no real images.
     cells: list[Any] = [item for item in items if type(item).__name__ == "IPyNbCell"]
     of_real_images = [
         cell for cell in cells if "fashion-mnist" in cell.cell.metadata.get("tags", [])
@@ -45,7 +45,7 @@ def _has_fashion_mnist() -> bool:
 
 
 def _execute_cell_input(self: Any, cell_input: str, allow_stdin: bool | None = None) -> str:
-    """Run a cell as Jupyter does, with history: without, a trailing ``;`` silences nothing."""
+    """Run a cell with history, as Jupyter does; otherwise a trailing ``;`` has no effect."""
     return self.kc.execute(
         cell_input, store_history=True, allow_stdin=allow_stdin, stop_on_error=False
     )

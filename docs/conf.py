@@ -1,7 +1,7 @@
 """Settings of the book, which Sphinx reads from the folder that ``tools/make_book.py`` fills.
 
-Nothing in a page is fetched from elsewhere when it is read: formulas are MathML, which browsers
-draw themselves, and widgets stand as the pictures and words that they leave in a notebook.
+A page fetches nothing from elsewhere: formulas are MathML, which browsers draw themselves, and each
+widget is replaced with the picture and the text that it left in the notebook.
 """
 
 import re
@@ -35,11 +35,10 @@ myst_heading_anchors = 3
 
 # ---------------------------------------------------------------------- notebooks
 
-# The outputs that are stored in the notebooks are shown; `make test` has compared them.
+# The pages show the outputs that are stored in the notebooks; `make test` compares them.
 nb_execution_mode = "off"
 nb_output_stderr = "remove"
-# Without the scripts of a content delivery network no widget can live in a page, so what a
-# widget leaves for readers without one is shown.
+# A widget needs scripts from a content delivery network, so the pages show its static output.
 nb_ipywidgets_js = {}
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 
@@ -58,11 +57,11 @@ _TABLE = re.compile(r"^\|(?P<cells>.*)\|$")
 
 
 def setup(app: Any) -> None:
-    """Tell Sphinx what it does not know: MathML, how we write docstrings, defaults by calls."""
+    """Teach Sphinx MathML, the format of our docstrings, and defaults that are made by a call."""
     app.add_html_math_renderer(
         "mathml", inline_renderers=(_inline, None), block_renderers=(_block, None)
     )
-    # Napoleon comes at 500; these are to have done their work before it looks.
+    # Napoleon has priority 500; these must run before it.
     app.connect("autodoc-process-docstring", _tables_to_rst, priority=400)
     app.connect("autodoc-process-docstring", _examples_to_rst, priority=400)
     app.connect("autodoc-process-docstring", _sentences_to_rst, priority=400)
@@ -80,14 +79,14 @@ def _block(writer: Any, node: nodes.Element) -> None:
 
 
 def _formula(tex: str, as_block: bool = False) -> str:
-    # The converter overlines with a low line, which browsers do not stretch.
+    # The converter uses a low line as overline, which browsers do not stretch.
     return tex2mathml(tex, as_block=as_block).replace(">_</mo>", ">\u203e</mo>")
 
 
 def _default_factories(
     app: Any, what: str, name: str, obj: object, options: Any, signature: str | None, returns: Any
 ) -> tuple[str, Any] | None:
-    """Python writes ``<factory>`` for a default that a call makes, which is no expression."""
+    """Replace ``<factory>``, which Python writes for a default that is made by a call."""
     if signature is None or "<factory>" not in signature:
         return None
     return signature.replace("<factory>", "..."), returns
@@ -96,7 +95,7 @@ def _default_factories(
 def _tables_to_rst(
     app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]
 ) -> None:
-    """Docstrings have Markdown tables, which reStructuredText writes as ``list-table``."""
+    """Convert the Markdown tables of docstrings to ``list-table``."""
     written: list[str] = []
     inside = False
     for line in lines:
@@ -118,7 +117,7 @@ def _tables_to_rst(
 def _examples_to_rst(
     app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]
 ) -> None:
-    """Code stands indented after a colon and an empty line, as in Markdown; here it takes two."""
+    """Double the colon before indented code, as reStructuredText needs it."""
     for number, (line, gap, code) in enumerate(zip(lines, lines[1:], lines[2:], strict=False)):
         is_example = (
             line.rstrip().endswith(":") and not gap.strip() and _indent(code) > _indent(line)
@@ -134,6 +133,6 @@ def _indent(line: str) -> int:
 def _sentences_to_rst(
     app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]
 ) -> None:
-    """What stands before a colon in a first line would be taken for a type; ours are annotated."""
+    """Keep Sphinx from reading the text before a colon in a first line as a type."""
     if what in ("attribute", "data", "property"):
-        lines[:0] = ["..", ""]  # an empty comment is taken for that line
+        lines[:0] = ["..", ""]  # Sphinx reads this empty comment as the first line

@@ -250,7 +250,7 @@ def test_a_folder_that_is_no_book_is_refused_and_kept(tmp_path):
         with pytest.raises(ValueError, match="must be new, empty or an earlier book, got"):
             make_book.build(site)
     for site in (make_book.ROOT, make_book.ROOT.parent, make_book.ROOT / "tools" / ".."):
-        with pytest.raises(ValueError, match="must not be a folder that holds the repository"):
+        with pytest.raises(ValueError, match="must not be a folder that contains the repository"):
             make_book.build(site)
     assert letter.read_text() == "dear"
 

@@ -1,4 +1,4 @@
-"""Who may import whom, what an import costs, and how long a function may be."""
+"""Who may import whom, what an import costs, names of modules and lengths of functions."""
 
 import ast
 import json
@@ -184,6 +184,11 @@ def _functions() -> Iterator[tuple[str, int]]:
 
 def test_no_function_is_over_60_lines():
     assert {name: lines for name, lines in _functions() if lines > 60} == {}
+
+
+def test_no_two_modules_have_the_same_name():
+    names = [name.rpartition(".")[2] for name in MODULES if not name.endswith("__main__")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
 def test_only_the_command_line_prints():

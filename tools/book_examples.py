@@ -1,7 +1,7 @@
-"""The examples of the book: fenced Python blocks, and what they print.
+"""The examples of the book: fenced Python blocks and their output.
 
-A block ``text`` that follows a block ``python`` is what that one prints. All blocks of a page are
-run in turn with the same names.
+A block ``text`` after a block ``python`` is the output of that block. The blocks of a page run in
+order and share their names.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ class Example:
     """One block of code of a page.
 
     Attributes:
-        code: Python, with newlines before it so that a traceback has the line of the page.
-        printed: what the page says that it prints; empty where it says nothing.
-        span: where that stands in the page, from and to; None where it does not.
+        code: Python, with newlines before it so that a traceback gives the line in the page.
+        printed: the output that the page shows; empty if it shows none.
+        span: start and end of this output in the page; None if there is none.
     """
 
     code: str
@@ -35,7 +35,7 @@ class Example:
 
 
 def pages() -> list[Path]:
-    """All pages of the book that hold examples."""
+    """All pages of the book that have examples."""
     return [path for path in sorted(DOCS.rglob("*.md")) if examples(path.read_text("utf-8"))]
 
 
@@ -50,8 +50,8 @@ def examples(page: str) -> list[Example]:
 
 
 def run(path: Path) -> list[tuple[Example, str]]:
-    """Run the examples of a page: each with what it really printed."""
-    # Dataclasses look their own module up, so the examples need one that is known.
+    """Run the examples of a page, and return each with its real output."""
+    # A dataclass looks up its module, so the examples need one that is registered.
     module = type(sys)(f"book_{path.stem}")
     sys.modules[module.__name__] = module
     results = []
@@ -67,7 +67,7 @@ def run(path: Path) -> list[tuple[Example, str]]:
 
 
 def write(path: Path) -> None:
-    """Put what the examples print into their page."""
+    """Write the output of the examples into their page."""
     page = path.read_text(encoding="utf-8")
     for example, printed in reversed(run(path)):
         if example.span is not None:

@@ -1,4 +1,4 @@
-"""JupyterLab and Voila on a folder of their own, and a page of the browser that looks at them."""
+"""JupyterLab and Voila on a folder of their own, and a browser page to open them in."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 
 TOKEN = secrets.token_hex(16)
-"""The server runs whatever code it is sent; nobody else on the machine may know this."""
+"""The server runs any code that it receives, so nobody else on the machine may know this."""
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _FLAGS = (
@@ -30,7 +30,7 @@ _FLAGS = (
     "--disable-sync",
 )
 WAIT = 120_000
-"""Milliseconds that a page may take on a busy machine."""
+"""Milliseconds to wait for a page on a busy machine."""
 
 RUN_ALL = """async () => {
     const app = window.jupyterapp, panel = app.shell.currentWidget;
@@ -39,10 +39,10 @@ RUN_ALL = """async () => {
     await panel.sessionContext.session.kernel.info;
     await app.commands.execute('notebook:run-all-cells');
 }"""
-"""Runs the open notebook without its menus, and waits for the last cell."""
+"""Runs the open notebook without using menus, and waits for the last cell."""
 
 START_ALL = f"() => {{ ({RUN_ALL})(); }}"
-"""The same without waiting, for looking at what shows while a cell runs."""
+"""The same without waiting, to look at the page while a cell runs."""
 
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:
@@ -59,15 +59,15 @@ def write_notebook(path: Path, cells: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def jupyterlab(folder: Path) -> Iterator[str]:
-    """Serve a folder by JupyterLab while the block runs; give the address.
+    """Serve a folder with JupyterLab while the block runs, and yield the address.
 
-    Lab saves what it opens, so the folder should hold copies.
+    JupyterLab saves the notebooks that it opens, so the folder should contain copies.
     """
     port = _free_port()
     own = folder / f".server-{port}"
     extension = own / "settings/@jupyterlab/apputils-extension"
     extension.mkdir(parents=True)
-    # Else a dialog asks whether to fetch news.
+    # Otherwise, a dialog asks whether to fetch news.
     settings = '{"fetchNews": "false", "checkForUpdates": false}'
     (extension / "notification.jupyterlab-settings").write_text(settings)
     command = [
@@ -82,13 +82,13 @@ def jupyterlab(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def voila(notebook: Path) -> Iterator[str]:
-    """Serve one notebook as an app while the block runs; give the address."""
+    """Serve one notebook as an app while the block runs, and yield the address."""
     port = _free_port()
     own = notebook.parent / f".server-{port}"
     own.mkdir()
     options = ["--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"]
     base = f"http://127.0.0.1:{port}"
-    # The page itself runs the notebook; this file is there as soon as the server is.
+    # The page itself would run the notebook; this file is served as soon as the server is up.
     probe = f"{base}/voila/static/voila.js"
     with _serving(["voila", notebook.name, *options], notebook.parent, own, probe):
         yield base
@@ -96,7 +96,7 @@ def voila(notebook: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def browser_page(profile: Path) -> Iterator[Any]:
-    """A page of Chromium with a fresh profile."""
+    """Open a page of Chromium with a new profile."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -115,7 +115,7 @@ def browser_page(profile: Path) -> Iterator[Any]:
 
 
 def open_in_lab(page: Any, base: str, name: str) -> Any:
-    """Open a notebook in JupyterLab; give the part of the page that holds it."""
+    """Open a notebook in JupyterLab, and return the part of the page that contains it."""
     page.goto(f"{base}/lab/tree/{name}?token={TOKEN}&reset")
     panel = page.locator(".jp-NotebookPanel:visible")
     panel.locator(".jp-Cell").first.wait_for()
@@ -131,7 +131,7 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _serving(command: Sequence[str], folder: Path, own: Path, probe: str) -> Iterator[None]:
-    """Run a server with settings of its own until the block ends, once it answers."""
+    """Run a server with its own settings while the block runs, after it has answered."""
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(own / "config"),
         "JUPYTER_RUNTIME_DIR": str(own / "runtime"),

@@ -1,11 +1,11 @@
-"""Hold a refactoring to the bit: decisions, metrics, training and commands, as numbers and digests.
+"""Check a refactoring to the bit: digests of decisions, metrics, training and commands.
 
-Use: python tools/golden.py --write     on the state that is right, on this machine
+Use: python tools/golden.py --write     before a change: writes tests/golden.json
      python tools/golden.py             after a change, on the same machine: lists what differs
 
-Words may change, numbers may not, so names and sentences are left out. The last bits of a logit
-depend on the processor and on torch, so a file from another machine proves nothing here: the tool
-says so and compares all the same.
+Words may change but numbers may not, so names and sentences are left out. The last bits of a logit
+depend on the processor and on torch, so a file from another machine proves nothing; in that case,
+``machine`` is among the differences.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Build the book: what ``make site`` runs.
 
 Sphinx reads one folder, so the pages of ``docs/``, the notebooks with their stored outputs and the
-reports under ``results/`` are put together first. All is built beside the book that is there, which
-is replaced once the new one is whole.
+reports under ``results/`` are first copied into one. The new book is built beside the old one and
+replaces it only when it is complete.
 """
 
 import argparse
@@ -26,7 +26,7 @@ _BADGE = re.compile(r"\[!\[([^]]+)\]\([^)]+\)\]\(")
 
 
 def main() -> int:
-    """Build into the folder named, or ``site/``; 0 = without a single warning."""
+    """Build into the given folder or ``site/``, and return 0 if there was no warning."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("site", nargs="?", default=ROOT / "site", type=Path)
     try:
@@ -38,10 +38,10 @@ def main() -> int:
 def build(site: Path) -> int:
     """Build the book into a folder, and return the exit code of Sphinx.
 
-    After a failure the folder is as it was.
+    A failure leaves the folder as it was.
 
     Raises:
-        ValueError: for a folder that may not be replaced.
+        ValueError: if the folder may not be replaced.
     """
     site = site.resolve()
     check_replaceable(site)
@@ -60,9 +60,9 @@ def build(site: Path) -> int:
 
 
 def check_replaceable(site: Path) -> None:
-    """Refuse a folder that holds anything but an earlier book."""
+    """Raise a ``ValueError`` for a folder with anything other than an earlier book."""
     if ROOT.resolve().is_relative_to(site.resolve()):
-        raise ValueError(f"site must not be a folder that holds the repository, got {site}")
+        raise ValueError(f"site must not be a folder that contains the repository, got {site}")
     if not site.exists() or (site / ".buildinfo").is_file():
         return
     if not site.is_dir() or any(site.iterdir()):
@@ -83,12 +83,12 @@ def put_together(book: Path) -> None:
 
 
 def without_badges(text: str) -> str:
-    """Links in the place of badges, whose pictures every reader's browser would fetch."""
+    """Replace badges with links, because every reader's browser would fetch their pictures."""
     return _BADGE.sub(r"[\1](", text)
 
 
 def speed() -> str:
-    """The benchmark of early exits as it was measured last, as text."""
+    """The last measured benchmark of early exits, as text."""
     return format_bench(json.loads((RESULTS / BENCH).read_text(encoding="utf-8")))
 
 

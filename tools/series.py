@@ -1,4 +1,4 @@
-"""The notebooks of the series: their exercises, solved copies, and running them."""
+"""The notebooks of the series: find their exercises, solve them and run them."""
 
 import copy
 import os
@@ -24,12 +24,12 @@ _CHECK = re.compile(r"^check(_function)?\(", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Exercise:
-    """Where the parts of an exercise stand in a notebook.
+    """The parts of an exercise in a notebook.
 
     Attributes:
-        stub: number of the cell tagged ``exercise``.
-        check: number of the cell whose last expression is the check.
-        solution: the code that takes the stub's place.
+        stub: index of the cell tagged ``exercise``.
+        check: index of the cell whose last expression is the check.
+        solution: the code that replaces the stub.
         has_hint: whether there is a folded hint.
     """
 
@@ -45,10 +45,10 @@ def paths() -> list[Path]:
 
 
 def exercises(notebook: NotebookNode) -> list[Exercise]:
-    """Find the exercises: a tagged cell each, then its check, then its solution.
+    """Find the exercises: each is a tagged cell, then a check, then a solution.
 
     Raises:
-        ValueError: for an exercise without a check or a solution before the next one.
+        ValueError: if an exercise has no check or no solution before the next exercise.
     """
     tagged = [n for n, cell in enumerate(notebook.cells) if "exercise" in _tags(cell)]
     ends = [*tagged[1:], len(notebook.cells)]
@@ -73,7 +73,7 @@ def _tags(cell: NotebookNode) -> list[str]:
 
 
 def solved(notebook: NotebookNode) -> NotebookNode:
-    """A copy with every solution in the place of its stub."""
+    """A copy in which each solution replaces its stub."""
     answered = copy.deepcopy(notebook)
     for exercise in exercises(notebook):
         answered.cells[exercise.stub].source = exercise.solution
@@ -81,10 +81,10 @@ def solved(notebook: NotebookNode) -> NotebookNode:
 
 
 def execute(notebook: NotebookNode, folder: Path = NOTEBOOKS) -> float:
-    """Run all cells in a clean kernel, in place, and return the seconds that took, kernel included.
+    """Run all cells in place in a clean kernel, and return the seconds with the kernel's start.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: when a cell fails.
+        nbclient.exceptions.CellExecutionError: if a cell fails.
     """
     client = NotebookClient(
         notebook,
@@ -100,7 +100,7 @@ def execute(notebook: NotebookNode, folder: Path = NOTEBOOKS) -> float:
 
 
 def verdicts(notebook: NotebookNode) -> list[str]:
-    """What the check of each exercise said when the notebook was last run."""
+    """The verdict of each exercise in the last run of the notebook."""
     return [_result(notebook.cells[exercise.check]) for exercise in exercises(notebook)]
 
 
@@ -110,6 +110,6 @@ def _result(cell: NotebookNode) -> str:
 
 
 def keep_to_two_cores() -> None:
-    """Let this process and the kernels that it starts see two cores, where the system can."""
+    """Restrict this process and its kernels to two cores, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])

@@ -1,8 +1,8 @@
-"""Run the series twice from clean kernels, as handed out and solved: what ``make soak`` runs.
+"""Run the series twice in clean kernels, as handed out and solved: what ``make soak`` runs.
 
-Prints the times beside each other and beside the headers. Fails when a notebook fails, a check says
-anything else than it should, a notebook takes over a minute or the series over five, or a header is
-off by more than a factor of two and five seconds.
+Prints the measured times beside the times in the headers. Fails if a notebook fails, a check has an
+unexpected verdict, a notebook takes more than one minute, the series takes more than five, or the
+time in a header is exceeded by more than five seconds and more than a factor of two.
 """
 
 import sys
@@ -16,7 +16,7 @@ LONGEST, LONGEST_SERIES = 60, 300
 
 
 def main() -> int:
-    """Run all and return the exit status."""
+    """Run all notebooks and return the exit status."""
     series.keep_to_two_cores()
     faults, totals = [], [0.0] * (2 * ROUNDS)
     print(f"{'notebook':32} header  as handed out, s      solved, s")
