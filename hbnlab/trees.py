@@ -1,4 +1,13 @@
-"""The hierarchies that hbnlab knows by name."""
+"""The label trees of the known data sets.
+
+Example:
+    >>> print(CIFAR100.summary)
+    20 coarse > 100 fine
+    >>> print(FASHION_MNIST_THREE.summary)
+    2 group > 6 coarse > 10 fine
+    >>> [GLYPHS.class_names[1][leaf] for leaf in GLYPHS.leaves(0, 4)]
+    ['three', 'five', 'six', 'eight', 'nine']
+"""
 
 from hbnlab.hierarchy import Hierarchy
 
@@ -27,7 +36,7 @@ CIFAR100 = Hierarchy.from_dict(
     },
     sort=True,
 )
-"""CIFAR-100: 20 coarse and 100 fine classes, spelled and numbered as in the data files."""
+"""CIFAR-100: 20 coarse and 100 fine classes, with the names and indices of the data files."""
 
 CIFAR100_THREE = CIFAR100.with_coarser_level(
     "group",
@@ -114,4 +123,4 @@ GLYPHS = Hierarchy.from_dict(
         ],
     }
 )
-"""Rendered characters: 20 families of 5, whose members look alike."""
+"""Rendered characters: 20 coarse classes of 5 fine ones that look alike."""

@@ -294,15 +294,15 @@ def test_a_class_too_small_to_share_is_named(tmp_path):
 def test_parts_with_different_folders_are_refused(tmp_path):
     fill(tmp_path / "train")
     fill(tmp_path / "test", {"cat": ["manx", "siamese"], "dog": ["collie", "pug"]})
-    with pytest.raises(ValueError, match=r"same folders, they differ in \['poodle', 'pug'\]"):
+    with pytest.raises(ValueError, match=r"same folders, which differ in \['poodle', 'pug'\]"):
         load_small(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"val_fraction": 0.0}, "val_fraction must be over 0 and under 1, got 0.0"),
-        ({"test_fraction": 1.0}, "test_fraction must be over 0 and under 1, got 1.0"),
+        ({"val_fraction": 0.0}, "val_fraction must be between 0 and 1, got 0.0"),
+        ({"test_fraction": 1.0}, "test_fraction must be between 0 and 1, got 1.0"),
         ({"image_size": 0}, "image_size must be at least 1, got 0"),
         ({"augmentations": ("rotate",)}, r"got \['rotate'\]"),
     ],

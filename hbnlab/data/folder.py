@@ -1,4 +1,4 @@
-"""Your own images in nested folders: the nesting is the tree, the innermost folders the classes."""
+"""Your own images in nested folders: the nesting is the tree, the innermost folders its classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -34,28 +34,42 @@ def load(
 ) -> Splits:
     """Load images from nested folders, such as ``root/dog/poodle/rex.jpg``.
 
-    ``root`` holds either the tree itself or the folders ``train``, ``val`` and ``test``, each with
-    the whole tree. What is not there is taken from the rest, at random, from every class alike.
-    Files that are no images are passed over.
+    ``root`` holds either the tree itself or the folder ``train`` and, if you like, ``val`` and
+    ``test``, each with the whole tree. A missing part is taken at random from the training images,
+    the same fraction of every class. Files that are not images are ignored.
 
     Args:
         root: the outermost folder.
-        image_size: height and width to which every image is brought, in pixels.
+        image_size: height and width of the loaded images, in pixels.
         level_names: names of the levels, coarsest first.
-        val_fraction: share of each class that is held out for validation, where there is no
-            folder ``val``; at least one image.
+        val_fraction: fraction of each class that is held out for validation if there is no folder
+            ``val``; at least one image per class.
         test_fraction: the same for testing.
-        seed: chooses the images held out.
-        augmentations: those that keep your labels. A mirrored 3 is no digit, so ``"flip"`` has to
-            be asked for.
-        memory_limit: bytes up to which all images are decoded once and kept in memory; above, they
-            are read from the disk in every epoch.
-        workers: processes that decode images read from the disk; 0 = the one that trains.
+        seed: of the choice of the held-out images.
+        augmentations: those that keep your labels. ``"flip"`` is off by default, because a
+            mirrored 3 is not a digit.
+        memory_limit: up to this many bytes all images are decoded once and kept in memory; beyond
+            it they are read from disk in every epoch.
+        workers: processes that decode images read from disk; 0 = the training process itself.
 
     Raises:
-        FileNotFoundError: when ``root`` is no folder.
-        ValueError: when the folders do not make a tree, a class has too few images, or a file
-            cannot be read: which.
+        FileNotFoundError: if ``root`` is not a folder.
+        ValueError: if the folders do not form a tree, a class has too few images, or a file cannot
+            be read: which.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> with TemporaryDirectory() as root:
+        ...     for name in ("dog/poodle", "dog/pug", "cat/tabby"):
+        ...         (Path(root) / name).mkdir(parents=True)
+        ...         for number in range(4):
+        ...             Image.new("RGB", (40, 30)).save(f"{root}/{name}/{number}.png")
+        ...     splits = load(root)
+        >>> len(splits.train), len(splits.val), len(splits.test)
+        (6, 3, 3)
+        >>> splits.hierarchy.class_names
+        (('cat', 'dog'), ('poodle', 'pug', 'tabby'))
     """
     root = Path(root).expanduser()
     if image_size < 1:
@@ -83,13 +97,13 @@ def load(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FolderSplit(Split):
-    """A split whose images stay on the disk and are decoded as they are asked for.
+    """A split whose images stay on disk and are decoded batch by batch.
 
     Attributes:
-        root: the folder that the paths start from.
-        paths: one file an image.
-        image_size: height and width to which every image is brought, in pixels.
-        workers: processes that decode; 0 = the one that trains.
+        root: the folder that the paths are relative to.
+        paths: one file per image.
+        image_size: height and width of the decoded images, in pixels.
+        workers: processes that decode; 0 = the training process itself.
     """
 
     root: Path
@@ -127,7 +141,7 @@ class FolderSplit(Split):
             batch_sampler=[indices.tolist() for indices in batches],
             num_workers=self.workers,
             collate_fn=torch.stack,
-            # Without one of its own, a loader draws from the global generator.
+            # Without a generator of its own, a loader would draw from the global one.
             generator=torch.Generator(),
         )
         for images in loader:
@@ -149,14 +163,14 @@ class _ImageFiles(Dataset):
         return read_image(self.root / self.paths[index], self.size)
 
 
-# Files of one part: a list of paths, relative to the root, for each finest class.
 ClassFiles = list[list[str]]
+"""The files of one part: for each finest class a list of paths relative to the root."""
 
 
 def _list_parts(
     root: Path, level_names: Sequence[str] | None
 ) -> tuple[Hierarchy, dict[str, ClassFiles]]:
-    """The tree, and the files of each part that has a folder (``train`` if none has)."""
+    """The tree, and the files of each part that has a folder; without any, all are in ``train``."""
     names = {p.name for p in root.iterdir() if p.is_dir()} if root.is_dir() else set()
     names = {name for name in names if not name.startswith(".")}
     if not names or not names <= set(PARTS):
@@ -171,7 +185,7 @@ def _list_parts(
             classes = set(tree.class_names[-1]) ^ set(other.class_names[-1])
             raise ValueError(
                 f"{root / part} and {root / 'train'} must hold the same folders, "
-                f"they differ in {sorted(classes) or 'their nesting'}"
+                f"which differ in {sorted(classes) or 'their nesting'}"
             )
     return tree, {part: _list_images(root / part, root, tree) for part in names}
 
@@ -181,7 +195,7 @@ def _list_images(folder: Path, root: Path, tree: Hierarchy) -> ClassFiles:
     above = {p for path in class_folders for p in path.parents if p.is_relative_to(folder)}
     stray = [p for parent in above for p in parent.iterdir() if is_image(p)]
     if stray:
-        raise ValueError(f"images must lie in the innermost folders, got {min(stray)}")
+        raise ValueError(f"images must be in the innermost folders, got {min(stray)}")
     files: ClassFiles = []
     for class_folder in class_folders:
         found = [path for path in class_folder.iterdir() if is_image(path)]
@@ -194,7 +208,7 @@ def _list_images(folder: Path, root: Path, tree: Hierarchy) -> ClassFiles:
 
 
 def _lineages(tree: Hierarchy) -> list[list[str]]:
-    """Names of each finest class and of those above it, coarsest first."""
+    """The names of each finest class and its ancestors, coarsest first."""
     table = tree.label_table(torch.arange(tree.num_classes[-1])).tolist()
     return [[names[i] for names, i in zip(tree.class_names, row, strict=True)] for row in table]
 
@@ -205,15 +219,15 @@ def _hold_out(
     """Take the parts named in ``fractions`` from the training images, class by class."""
     for part, fraction in fractions.items():
         if not 0 < fraction < 1:
-            raise ValueError(f"{part}_fraction must be over 0 and under 1, got {fraction}")
+            raise ValueError(f"{part}_fraction must be between 0 and 1, got {fraction}")
     generator = torch.Generator().manual_seed(seed)
     parts: dict[str, ClassFiles] = {**files, "train": [], **{part: [] for part in fractions}}
     for name, paths in zip(tree.class_names[-1], files["train"], strict=True):
         counts = {p: max(1, round(fraction * len(paths))) for p, fraction in fractions.items()}
         if sum(counts.values()) >= len(paths):
             raise ValueError(
-                f"class {name!r} must keep an image to train on, got {len(paths)} images of which "
-                f"{counts} are to be held out"
+                f"class {name!r} must keep an image to train on, got {len(paths)} images, of which "
+                f"{counts} would be held out"
             )
         order = torch.randperm(len(paths), generator=generator).tolist()
         for part, count in counts.items():

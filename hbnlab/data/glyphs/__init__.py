@@ -1,10 +1,10 @@
-"""Glyphs: 100 characters in 20 families, drawn from the fonts that matplotlib carries.
+"""Glyphs: 100 characters in 20 coarse classes, drawn from the fonts that matplotlib ships.
 
-| module | what it holds |
+| module | contents |
 | --- | --- |
-| characters | the character behind each class |
-| fonts | all of them in all fonts that have them, as masks |
-| effects | how hard an image is, and what that does to it |
+| characters | the character of each class |
+| fonts | masks of every character in every font that has it |
+| effects | the difficulty of an image, and the effects that make it difficult |
 | drawing | from masks to images |
 """
 
@@ -25,7 +25,7 @@ NAME = "glyphs"
 # Measured on the default training images.
 MEAN = (0.502, 0.502, 0.502)
 STD = (0.308, 0.308, 0.308)
-# So few that no operation is worth waking torch's threads: on busy cores these cost more.
+# So few images that torch starts no threads, which cost more than they save on busy cores.
 _CHUNK = 24
 
 
@@ -38,21 +38,29 @@ def load(
 ) -> Splits:
     """Draw the three parts; equal arguments give equal bytes.
 
-    The classes of a part are equally frequent, give or take one image. The parts are drawn from
-    streams of their own with the same fonts, so test images show known fonts in new conditions.
-    No augmentation keeps every label: a flip turns arrows round, and a crop can take the tail of
-    a shcha or the foot of a square bracket, which makes another class of it.
+    The classes of a part are equally frequent, up to one image. Each part has a random stream of
+    its own, and all parts use the same fonts, so test images show known fonts in new conditions.
+    No augmentation keeps every label: a flip reverses arrows, and a crop can cut off the tail of
+    a shcha or the foot of a square bracket, which turns it into another class.
 
     Args:
-        seed: of everything random.
-        difficulty: the knob, in [0, 1]: mean difficulty of the images; at 0.5, they are spread
-            evenly from the easiest to the hardest.
-        train_size: images to learn from.
-        val_size: images to choose settings and thresholds on.
-        test_size: images to report on.
+        seed: of all random numbers.
+        difficulty: mean difficulty of the images, in [0, 1]; at 0.5 difficulties are uniform from
+            the easiest to the hardest.
+        train_size: number of images to train on.
+        val_size: number of images to choose settings and thresholds on.
+        test_size: number of images to report on.
 
     Raises:
         ValueError: for a difficulty outside [0, 1] or a size below 1.
+
+    Example:
+        >>> splits = load(train_size=20, val_size=10, test_size=10)
+        >>> splits.train.image_shape, sorted(splits.train.attributes)[:3]
+        ((3, 32, 32), ['blur', 'clutter', 'contrast'])
+        >>> again = load(train_size=20, val_size=10, test_size=10)
+        >>> again.test.fingerprint == splits.test.fingerprint
+        True
     """
     if not 0 <= difficulty <= 1:
         raise ValueError(f"difficulty must be in [0, 1], got {difficulty}")
@@ -69,13 +77,19 @@ def render(
     difficulty: Float[Tensor, " sample"],
     generator: torch.Generator,
 ) -> tuple[UInt8[Tensor, "sample 3 32 32"], dict[str, Float[Tensor, " sample"]]]:
-    """Draw one image of each class given, as hard as asked for, each in some font that has it.
+    """Draw one image per given class and difficulty, in a random font that has the character.
 
     Returns:
-        The images, and their attributes: ``"difficulty"`` and the effects of ``effects.EFFECTS``.
+        The images, and their attributes: ``"difficulty"`` and the effects in ``effects.EFFECTS``.
 
     Raises:
-        ValueError: for a class that is not there or a difficulty outside [0, 1].
+        ValueError: for an unknown class or a difficulty outside [0, 1].
+
+    Example:
+        >>> classes, difficulty = torch.tensor([0, 0]), torch.tensor([0.0, 1.0])
+        >>> images, attributes = render(classes, difficulty, torch.Generator().manual_seed(0))
+        >>> images.shape, attributes["rotation"].tolist()
+        (torch.Size([2, 3, 32, 32]), [0.0, 20.0])
     """
     _check(classes, difficulty)
     drawn, hardness = atlas(), difficulty.double()
@@ -91,10 +105,10 @@ def render(
     return images, {name: column.float() for name, column in columns.items()}
 
 
-def _part(part: str, size: int, knob: float, seed: int) -> TensorSplit:
+def _part(part: str, size: int, difficulty: float, seed: int) -> TensorSplit:
     generator = _generator(part, seed)
     classes = torch.randperm(size, generator=generator) % GLYPHS.num_classes[-1]
-    images, attributes = render(classes, draw_difficulty(size, knob, generator), generator)
+    images, attributes = render(classes, draw_difficulty(size, difficulty, generator), generator)
     return TensorSplit(
         images=images,
         labels=GLYPHS.label_table(classes),
@@ -108,7 +122,7 @@ def _part(part: str, size: int, knob: float, seed: int) -> TensorSplit:
 
 
 def _generator(part: str, seed: int) -> torch.Generator:
-    """A stream for each part and seed; hashed, so that no two of them are near each other."""
+    """One random stream per part and seed; hashed, so that similar seeds give unrelated streams."""
     digest = hashlib.sha256(f"{NAME} {part} {seed}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
 
@@ -116,7 +130,7 @@ def _generator(part: str, seed: int) -> torch.Generator:
 def _check(classes: Tensor, difficulty: Tensor) -> None:
     if len(classes) == 0 or len(classes) != len(difficulty):
         raise ValueError(
-            "classes and difficulty must be equally many and at least one, "
+            "classes and difficulty must have the same length, at least 1, "
             f"got {len(classes)} and {len(difficulty)}"
         )
     low, high = int(classes.min()), int(classes.max())

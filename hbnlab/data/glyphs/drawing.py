@@ -1,7 +1,7 @@
-"""Draw a few images at a time from masks, in integers.
+"""Draw a few images at a time from masks, in integer arithmetic.
 
-The handful of numbers that describe an image are rounded to fixed point; from there on everything
-is integer arithmetic, which comes out alike on any processor and with any number of threads.
+The few numbers that describe an image are rounded to fixed point; all further arithmetic is on
+integers, which gives the same result on every processor and with any number of threads.
 """
 
 import math
@@ -32,14 +32,14 @@ def draw_images(
     effects: Effects,
     generator: torch.Generator,
 ) -> None:
-    """Draw one image a mask: a character over fragments of others, blurred, coloured, grainy.
+    """Draw one image per entry: a character over fragments of others, blurred, coloured, grainy.
 
     Args:
-        images: where to draw; what was there goes.
+        images: the tensor to draw into; its content is overwritten.
         atlas: the masks.
-        entry: which mask shows in each image.
-        effects: the columns of ``effects.EFFECTS``, in its units.
-        generator: source of side, place, fragments, colours and grain.
+        entry: index of the mask of each image.
+        effects: one value per image of each effect in ``effects.EFFECTS``, in its unit.
+        generator: source of direction, position, fragments, colours and grain.
     """
     coverage = _character(atlas, entry, effects, generator)
     opacity = (effects["clutter"] * 256).round().int()[:, None, None]
@@ -52,7 +52,7 @@ def draw_images(
 def _character(
     atlas: Atlas, entry: Int[Tensor, " sample"], effects: Effects, generator: torch.Generator
 ) -> Int[Tensor, "sample 32 32"]:
-    """The characters, turned to either side and shifted by what leaves them whole if upright."""
+    """The characters, rotated to either side and shifted as far as keeps them whole if upright."""
     draws = _uniform((3, len(entry)), generator)
     angle = effects["rotation"] * torch.where(draws[0] < 0.5, -1.0, 1.0)
     room = (SIZE * (1 - effects["scale"]) / 2).clamp(max=_MAX_SHIFT)
@@ -60,7 +60,7 @@ def _character(
 
 
 def _fragment(atlas: Atlas, count: int, generator: torch.Generator) -> Int[Tensor, "sample 32 32"]:
-    """A small character at any angle near the rim of each image, partly outside."""
+    """A small character at any angle near the edge of each image, partly outside of it."""
     entry = torch.randint(len(atlas.masks), (count,), generator=generator)
     draws = _uniform((3, count), generator)
     direction = 2 * math.pi * draws[0]
@@ -76,16 +76,16 @@ def _stamp(
     angle: Float[Tensor, " sample"],
     shift: Float[Tensor, "2 sample"],
 ) -> Int[Tensor, "sample 32 32"]:
-    """Ink in 0..255: every pixel looks up where it lies in the mask.
+    """Ink in 0..255: every pixel looks up its position in the mask.
 
     Args:
         atlas: the masks.
-        entry: which mask.
-        scale: longer side of the ink over the side of the image.
-        angle: degrees, anticlockwise.
+        entry: index of the mask of each image.
+        scale: longer side of the ink, as a fraction of the side of the image.
+        angle: in degrees, anticlockwise.
         shift: of the centre, in pixels, to the right and downwards.
     """
-    step = INK / (SIZE * scale)  # mask pixels for one of the image
+    step = INK / (SIZE * scale)  # mask pixels per image pixel
     cos, sin = step * angle.deg2rad().cos(), step * angle.deg2rad().sin()
     halves = torch.arange(SIZE, dtype=torch.int32) * 2 + 1 - SIZE  # half pixels from the centre
     across, down = halves[None, None, :], halves[None, :, None]
@@ -94,20 +94,20 @@ def _stamp(
     top = _fixed(SIDE / 2 - sin * shift[0] - cos * shift[1])
     column = (half_cos * across) + (left - half_sin * down)
     row = (half_sin * across) + (top + half_cos * down)
-    column, row = ((place >> _POINT).clamp_(0, SIDE - 1) for place in (column, row))
-    place = row.mul_(SIDE).add_(column).add_((entry.int() * SIDE**2)[:, None, None])
-    return atlas.masks.flatten().index_select(0, place.flatten()).view(place.shape).int()
+    column, row = ((axis >> _POINT).clamp_(0, SIDE - 1) for axis in (column, row))
+    index = row.mul_(SIDE).add_(column).add_((entry.int() * SIDE**2)[:, None, None])
+    return atlas.masks.flatten().index_select(0, index.flatten()).view(index.shape).int()
 
 
 def _blur(
     coverage: Int[Tensor, "sample 32 32"], sigma: Float[Tensor, " sample"]
 ) -> Int[Tensor, "sample 32 32"]:
-    """Gaussian blur of each image by its own sigma, in pixels; around the image there is no ink.
+    """Blur each image with a Gaussian of its own sigma, in pixels; there is no ink outside.
 
-    Two pixels either way are enough below a sigma of 1.
+    Two pixels to either side are enough for a sigma below 1.
     """
     offsets = torch.arange(-_BLUR_REACH, _BLUR_REACH + 1)
-    # exp2, because torch's exp wakes all threads even for a few numbers.
+    # exp2, because exp of torch starts all threads even for a few numbers.
     weights = torch.exp2(-0.5 / math.log(2) * (offsets / sigma[:, None]) ** 2)
     weights = (weights / weights.sum(dim=1, keepdim=True) * 256).round().int().T[..., None, None]
     for dim, padding in ((1, (0, 0, _BLUR_REACH, _BLUR_REACH)), (2, (_BLUR_REACH, _BLUR_REACH))):
@@ -125,7 +125,7 @@ def _paint(
     effects: Effects,
     generator: torch.Generator,
 ) -> None:
-    """Lay ink over background, each in its colour, and add grain, the same to every channel."""
+    """Blend the colours of ink and background, and add the same grain to every channel."""
     lightness = _lightness(effects["contrast"], generator)
     tint = _uniform((3, *lightness.shape), generator)
     tint = (tint - tint.mean(dim=0)) * torch.minimum(lightness, 1 - lightness)
@@ -141,7 +141,7 @@ def _paint(
 def _lightness(
     contrast: Float[Tensor, " sample"], generator: torch.Generator
 ) -> Float[Tensor, "2 sample"]:
-    """Lightness in [0, 1] of background and ink, ``contrast`` apart, either of them the lighter."""
+    """Lightness in [0, 1] of background and ink, ``contrast`` apart; either one is the lighter."""
     draws = _uniform((2, len(contrast)), generator)
     darker = (1 - contrast) * draws[0]
     pair = torch.stack([darker, darker + contrast])
@@ -149,7 +149,7 @@ def _lightness(
 
 
 def _grain(count: int, generator: torch.Generator) -> Int[Tensor, "sample 32 32"]:
-    """Noise of mean 0 and standard deviation _GRAIN_STD: twice the sum of three random bytes."""
+    """Noise of mean 0 and standard deviation _GRAIN_STD, from the sum of three random bytes."""
     three = torch.randint(1 << 24, (count, SIZE, SIZE), dtype=torch.int32, generator=generator)
     return 2 * ((three & 255) + ((three >> 8) & 255) + (three >> 16)) - 3 * 255
 
@@ -159,5 +159,5 @@ def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor
 
 
 def _fixed(value: Float[Tensor, " sample"]) -> Int[Tensor, "sample 1 1"]:
-    """One number an image in fixed point, shaped to meet its pixels."""
+    """One number per image in fixed point, shaped to broadcast over its pixels."""
     return (value * (1 << _POINT)).round().int()[:, None, None]

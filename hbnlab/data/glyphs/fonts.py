@@ -1,4 +1,4 @@
-"""Every character in every font that has it, drawn once, large, as a mask of ink."""
+"""Masks of every character in every font that has it, drawn once at a large size."""
 
 import functools
 from pathlib import Path
@@ -37,11 +37,11 @@ class Atlas(NamedTuple):
     """Masks of all characters, sorted by class and then by font.
 
     Attributes:
-        masks: (entry, SIDE, SIDE), 255 where there is ink; the ink is centred, its longer side
-            measures INK, and what surrounds it is 0.
+        masks: (entry, SIDE, SIDE), 255 where there is ink and 0 elsewhere; the ink is centred and
+            its longer side measures INK.
         font: index into FONTS of each entry.
-        first: first entry of each class.
-        num_fonts: how many entries each class has, one for each font with its character.
+        first: index of the first entry of each class.
+        num_fonts: number of entries of each class, one per font that has its character.
     """
 
     masks: UInt8[Tensor, "entry side side"]
@@ -52,10 +52,9 @@ class Atlas(NamedTuple):
 
 @functools.cache
 def atlas() -> Atlas:
-    """Draw each character in all fonts whose character map has it.
+    """Draw each character in all fonts whose character map has it, once per process.
 
-    So no empty box, which fonts show for what they lack, can come up. The fonts do not change
-    while a program runs, hence the masks are kept.
+    A font that lacks a character would draw an empty box, so it is skipped for that character.
     """
     from matplotlib.ft2font import FT2Font
 
@@ -78,10 +77,10 @@ def atlas() -> Atlas:
 
 
 def font_paths() -> list[Path]:
-    """Where the fonts are, in the order of FONTS; matplotlib carries them.
+    """The files of the fonts that matplotlib ships, in the order of FONTS.
 
     Raises:
-        FileNotFoundError: when this matplotlib came without some of them.
+        FileNotFoundError: if this installation of matplotlib lacks some of them.
     """
     import matplotlib
 
@@ -90,14 +89,14 @@ def font_paths() -> list[Path]:
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise FileNotFoundError(
-            f"the fonts that matplotlib carries are expected in {folder}, missing are {missing}; "
-            "installing matplotlib again brings them back"
+            f"the fonts that matplotlib ships must be in {folder}, where {missing} are missing; "
+            "installing matplotlib again restores them"
         )
     return paths
 
 
 def _mask(font: "matplotlib.ft2font.FT2Font", character: str) -> UInt8[Tensor, "side side"]:
-    """One character, centred, at the size at which its ink just fits into INK x INK."""
+    """One character, centred, at the size whose ink just fits into INK x INK."""
     probe = _ink(font, character, _PROBE_SIZE)
     ink = _ink(font, character, _PROBE_SIZE * (INK - 1) / max(probe.shape))
     height, width = ink.shape
@@ -110,7 +109,7 @@ def _mask(font: "matplotlib.ft2font.FT2Font", character: str) -> UInt8[Tensor, "
 def _ink(
     font: "matplotlib.ft2font.FT2Font", character: str, size: float
 ) -> UInt8[Tensor, "height width"]:
-    """A character drawn at ``size`` pixels, cut to its ink."""
+    """A character drawn at ``size`` pixels, cropped to its ink."""
     from matplotlib.ft2font import LoadFlags
 
     font.set_size(size, 72)
@@ -122,10 +121,10 @@ def _ink(
 
 
 def _soften(masks: UInt8[Tensor, "entry side side"]) -> UInt8[Tensor, "entry side side"]:
-    """Average over 5 x 5 with weights 1 2 2 2 1, so that single pixels may be picked later.
+    """Average over 5 x 5 pixels with weights 1 2 2 2 1, so that single pixels can be sampled.
 
-    An image takes one pixel of the mask for each of its own, and these stand 3 to 7 mask pixels
-    apart. The rim is empty, so what ``roll`` carries round to the other side is 0.
+    Each pixel of an image samples one pixel of the mask, and neighbours are 3 to 7 mask pixels
+    apart. The rim is empty, so ``roll`` moves only zeros to the opposite side.
     """
     soft = masks.short()
     for dim in (1, 2):
