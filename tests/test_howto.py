@@ -105,7 +105,7 @@ def test_an_added_network_trains_on_an_added_data_set_from_the_command_line(exte
 from hbnlab.cli import main
 
 train = "train --preset {} --dataset stripes --model small-net --num-epochs 1 --device cpu --out {}"
-for preset in ("quick",):
+for preset in ("quick", "paper"):
     assert main(train.format(preset, preset).split()) == 0
     assert main(["test", "--out", preset, "--device", "cpu"]) == 0
 """
