@@ -1,9 +1,9 @@
 """The state of a run: written whole or not at all, and resumed as if it was never interrupted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,6 +16,19 @@ from hbnlab.storage import load_tensors, save_tensors
 _OPTIMIZER = "optimizer."
 
 
+@runtime_checkable
+class Settings(Protocol):
+    """The settings of a run, as ``hbnlab.training.TrainConfig`` has them."""
+
+    def to_spec(self) -> dict[str, Any]:
+        """The settings as plain data that JSON can hold."""
+        ...
+
+    def differences(self, spec: Mapping[str, Any]) -> list[str]:
+        """Describe what must be the same in the settings of a file, and is not."""
+        ...
+
+
 @dataclass
 class RunState:
     """Everything that the next step of a run depends on.
@@ -25,7 +38,7 @@ class RunState:
         optimizer: over some of its parameters.
         generator: of the order of the images and of their augmentation.
         phase: which training this is.
-        config: the settings, as plain data.
+        config: its settings.
         data: fingerprint of the training images.
         history: the epochs so far.
     """
@@ -34,7 +47,7 @@ class RunState:
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     phase: Phase
-    config: Mapping[str, Any]
+    config: Settings
     data: str
     history: History
 
@@ -46,18 +59,13 @@ class RunState:
             "format": "hbnlab-checkpoint-1",
             "network": self.network.to_spec(),
             "phase": self.phase,
-            "config": dict(self.config),
+            "config": self.config.to_spec(),
             "data": self.data,
             "history": self.history.to_spec(with_times=False),
         }
         save_tensors(path, tensors, header)
 
-    def restore(
-        self,
-        path: str | Path,
-        differences: Callable[[Mapping[str, Any]], list[str]],
-        times: History,
-    ) -> Phase:
+    def restore(self, path: str | Path, times: History) -> Phase:
         """Take over the state that a file holds.
 
         A file of the other phase gives weights and history only: after the joint training the gate
@@ -65,7 +73,6 @@ class RunState:
 
         Args:
             path: of the file.
-            differences: describes what is different in the settings of a file.
             times: a history with the seconds of the epochs, which no checkpoint holds.
 
         Returns:
@@ -75,7 +82,7 @@ class RunState:
             ValueError: when the file is damaged or of another run, naming the fields that differ.
         """
         tensors, header = load_tensors(path)
-        self._check(path, header, differences)
+        self._check(path, header)
         weights = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
         self.network.load_state_dict(weights)
         stored = History.from_spec(header["history"])
@@ -88,23 +95,17 @@ class RunState:
                 torch.cuda.set_rng_state(tensors["random.cuda"], self.network.device)
         return header["phase"]
 
-    def _check(
-        self,
-        path: str | Path,
-        header: Mapping[str, Any],
-        differences: Callable[[Mapping[str, Any]], list[str]],
-    ) -> None:
+    def _check(self, path: str | Path, header: Mapping[str, Any]) -> None:
         if header.get("format") != "hbnlab-checkpoint-1":
             raise ValueError(f"{path} is no checkpoint of a run, but {header.get('format')!r}")
-        spec = self.network.to_spec()
         StoredWeights(Path(path), header["network"], {}, header).check(
-            name=spec["name"],
+            name=self.network.name,
             hierarchy=self.network.hierarchy,
-            width=spec["width"],
-            heads=spec["heads"],
+            width=self.network.width,
+            heads=self.network.head_mask,
         )
         try:
-            differing = differences(header["config"])
+            differing = self.config.differences(header["config"])
         except ValueError as error:
             raise ValueError(f"the settings in {path} cannot be read: {error}") from error
         if header["data"] != self.data:

@@ -399,15 +399,15 @@ def test_weights_spoiled_by_the_last_update_are_not_saved(tiny_network, tiny_spl
 
 
 class _Spoiler(nn.Module):
-    """Passes images on; in one forward pass of the training it makes them NaN."""
+    """Passes images on; in one forward pass of the training it spoils them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.spoil_at, self.calls = 0, 0
+        self.spoil_at, self.calls, self.factor = 0, 0, math.nan
 
     def forward(self, images: Tensor) -> Tensor:
         self.calls += self.training
-        return images * math.nan if self.training and self.calls == self.spoil_at else images
+        return images * self.factor if self.training and self.calls == self.spoil_at else images
 
 
 def _batch_norm_network(num_exits: int = 4) -> EarlyExitNetwork:
@@ -470,7 +470,9 @@ def test_no_update_is_made_from_a_gradient_that_is_not_finite(spoil_at, tiny_spl
     )
     epoch, number = divmod(spoil_at - 1, 3)
     where = f"in step {number + 1} of epoch {epoch + 1}, whose"
-    with pytest.raises(FloatingPointError, match=rf"a gradient is not finite \(.*\) {where}"):
+    with pytest.raises(
+        FloatingPointError, match=rf"a gradient or a running statistic is not finite \(.*\) {where}"
+    ):
         fit(
             network,
             tiny_splits,
@@ -479,6 +481,22 @@ def test_no_update_is_made_from_a_gradient_that_is_not_finite(spoil_at, tiny_spl
             progress=False,
         )
     assert _changed(after[spoil_at - 1], network) == set()
+
+
+@pytest.mark.parametrize("factor", [1e25, math.inf])
+def test_no_running_statistic_becomes_infinite(factor, tiny_splits):
+    """Activations of 1e25 have an infinite variance, and the loss is finite all the same."""
+    network, after = _batch_norm_network(), []
+    _spoiler(network).spoil_at, _spoiler(network).factor = 2, factor
+    with pytest.raises(FloatingPointError, match="in step 2 of epoch 1, whose update was not made"):
+        fit(
+            network,
+            tiny_splits,
+            _config(),
+            lambda _: after.append(_weights(network)),
+            progress=False,
+        )
+    assert _changed(after[0], network) == set()
 
 
 def test_the_error_names_the_images_of_the_batch(tiny_splits):

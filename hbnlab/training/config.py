@@ -185,11 +185,18 @@ class TrainConfig:
         """
         return replace(self, branch_weights=branch_weights_for(num_exits, self.branch_weights))
 
-    def differences(self, stored: "TrainConfig") -> list[str]:
-        """Describe the settings that must stay the same when a run is resumed, and did not.
+    def differences(self, spec: Mapping[str, Any]) -> list[str]:
+        """Describe the settings of a file that are not those of this run, but must be to resume it.
 
-        The device may change and, under a constant learning rate, the number of epochs.
+        The device may differ and, under a constant learning rate, the number of epochs.
+
+        Args:
+            spec: what ``to_spec`` gave, of settings with one branch weight per exit, as here.
+
+        Raises:
+            ValueError: as for ``from_spec``.
         """
+        stored = type(self).from_spec(spec).for_exits(len(self.branch_weights or ()))
         free = {"device"}
         if stored.schedule == self.schedule == "constant":
             free |= {"epochs", "post_epochs"}

@@ -82,11 +82,11 @@ def fit(
         return joint_loss(outputs, labels, config.branch_weights, config.level_weights)
 
     trained = [p for name, p in network.named_parameters() if not name.startswith("gate.")]
-    objective = Objective(
-        "train", network, config, loss, trained, config.epochs, config.learning_rate
-    )
-    found = _existing(checkpoint) if resume else None
-    with open_session(objective, splits, History(), found, times or History()) as session:
+    length, rate = config.epochs, config.learning_rate
+    objective = Objective("train", network, config, loss, trained, length, rate)
+    with open_session(objective, splits, History()) as session:
+        if resume and checkpoint is not None and Path(checkpoint).is_file():
+            session.resume(checkpoint, times or History())
         return _run(session, on_step, on_epoch, checkpoint, progress)
 
 
@@ -154,12 +154,11 @@ def post_train(
         return semantic_loss(outputs, targets, config.fine_weight, config.gate_weight)
 
     trained = list(network.gate.parameters())
-    objective = Objective(
-        "post-train", network, config, loss, trained, config.post_epochs, config.post_learning_rate
-    )
-    history = History() if history is None else history
-    found = _existing(checkpoint) if resume else None
-    with open_session(objective, splits, history, found, history) as session:
+    length, rate = config.post_epochs, config.post_learning_rate
+    objective = Objective("post-train", network, config, loss, trained, length, rate)
+    with open_session(objective, splits, History() if history is None else history) as session:
+        if resume and checkpoint is not None and Path(checkpoint).is_file():
+            session.resume(checkpoint, session.history)
         return _run(session, on_step, on_epoch, checkpoint, progress)
 
 
@@ -172,10 +171,6 @@ def _correct(
     return torch.stack(right, dim=1)
 
 
-def _existing(checkpoint: str | Path | None) -> Path | None:
-    return Path(checkpoint) if checkpoint is not None and Path(checkpoint).is_file() else None
-
-
 def _run(
     session: Session,
     on_step: OnStep | None,
@@ -184,20 +179,19 @@ def _run(
     progress: bool,
 ) -> History:
     """The loop: one update per batch, and validation after each epoch."""
-    network, optimizer, guard = session.network, session.optimizer, session.guard
-    compiled = torch.compile(network) if session.config.compile else network
-    stopped = False
+    objective, optimizer, guard = session.objective, session.optimizer, session.guard
+    network = torch.compile(session.network) if objective.config.compile else session.network
     with session.bar(progress) as bar:
-        for epoch in range(session.epochs_done + 1, session.objective.epochs + 1):
-            start, sums = time.perf_counter(), Sums()
+        for epoch in range(session.epochs_done + 1, objective.epochs + 1):
+            start, stopped, sums = time.perf_counter(), False, Sums()
             for number, (images, labels) in enumerate(session.batches(epoch), start=1):
                 session.set_learning_rate(epoch, number)
-                outputs = session.hardware.compute(compiled, images)
-                loss = session.objective.loss(outputs, labels)
+                outputs = session.hardware.compute(network, images)
+                loss = objective.loss(outputs, labels)
                 optimizer.zero_grad()
                 loss.backward()
-                guard.watch(loss)  # where it has found one that is not finite,
-                optimizer.step()  # this changes nothing
+                guard.watch(loss)  # if this finds a number that is not finite,
+                optimizer.step()  # this and all further updates change nothing
                 sums.add(outputs, labels, loss)
                 bar.update()
                 if number % _CHECK_EVERY == 0:
@@ -211,7 +205,7 @@ def _run(
             if on_epoch is not None:
                 on_epoch(session.history)
             if checkpoint is not None:
-                session.state.save(checkpoint)
+                session.save(checkpoint)
             if stopped:
                 break
     return session.history

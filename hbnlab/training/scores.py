@@ -1,7 +1,5 @@
 """Scores of heads and exits: sums over batches, which stay on the device until they are read."""
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,15 +10,8 @@ from hbnlab.entropy import entropy, within_tolerance
 from hbnlab.head_mask import HeadMask, cells_of
 from hbnlab.history import CellScore
 from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
+from hbnlab.training.config import TrainConfig
 from hbnlab.training.device import Hardware
-
-
-class Validation(NamedTuple):
-    """What the validation images say after an epoch; see ``hbnlab.history.Epoch``."""
-
-    scores: tuple[CellScore, ...]
-    specificity: tuple[float, ...]
-    accuracy: tuple[float, ...]
 
 
 class Sums:
@@ -70,27 +61,25 @@ def cell_sums(outputs: ExitOutputs, labels: Int[Tensor, "batch level"]) -> Float
 
 @torch.inference_mode()
 def validate(
-    network: EarlyExitNetwork,
-    split: Split,
-    hardware: Hardware,
-    *,
-    batch_size: int,
-    fine_tolerance: float,
-    by_gate: bool,
-) -> Validation:
+    network: EarlyExitNetwork, split: Split, config: TrainConfig, hardware: Hardware, by_gate: bool
+) -> tuple[tuple[CellScore, ...], tuple[float, ...], tuple[float, ...]]:
     """Score every head, and the answers of every exit, on images that are never trained on.
 
     The network is put into evaluation mode, and the images come as they are.
+
+    Returns:
+        Scores of the heads, specificity of the exits and their accuracy; see
+        ``hbnlab.history.Epoch``.
     """
     network.eval()
-    sums, answers = Sums(), torch.zeros((), device=hardware.device)
-    for images, labels in split.batches(max(256, batch_size)):
+    sums, answers = Sums(), torch.zeros(())
+    for images, labels in split.batches(max(256, config.batch_size)):
         outputs = hardware.compute(network, images)
-        gate = outputs.gate if by_gate else None
         sums.add(outputs, labels)
-        answers = answers + answer_sums(outputs, labels, fine_tolerance, gate)
+        gate = outputs.gate if by_gate else None
+        answers = answers + answer_sums(outputs, labels, config.fine_tolerance, gate)
     specificity, accuracy = (answers / sums.images).T.tolist()
-    return Validation(sums.scores(network.head_mask), tuple(specificity), tuple(accuracy))
+    return sums.scores(network.head_mask), tuple(specificity), tuple(accuracy)
 
 
 def answer_sums(
