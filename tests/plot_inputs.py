@@ -5,8 +5,9 @@ from typing import Any
 import matplotlib as mpl
 import torch
 
+from hbnlab.hierarchy import Hierarchy
 from hbnlab.history import CellScore, Epoch, History
-from hbnlab.policies import FineTolerance
+from hbnlab.policies import EntropyThreshold, FineTolerance, Policy
 from hbnlab.records import ExitRecords
 
 mpl.use("Agg")
@@ -25,15 +26,25 @@ def make_history(records: ExitRecords) -> History:
 
 
 def images_of(records: ExitRecords) -> torch.Tensor:
-    """Noise, one picture an image of the records."""
+    """Noise, one picture per image of the records."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (len(records), 3, 8, 8), generator=generator, dtype=torch.uint8)
 
 
-def rules(records: ExitRecords) -> list[FineTolerance]:
-    """Three rules that fit the records."""
+def some_policies(records: ExitRecords) -> list[Policy]:
+    """Three policies that fit the records."""
     thresholds = [0.8] * (records.num_exits - 1)
+    if records.hierarchy.num_levels == 1:
+        return [EntropyThreshold([factor * t for t in thresholds]) for factor in (0.5, 1, 2)]
     return [FineTolerance(thresholds, tolerance) for tolerance in (-0.2, 0.2, 0.6)]
+
+
+def tree_of(num_levels: int) -> Hierarchy:
+    """A tree of so many levels: eight finest classes, at least two at every level."""
+    names = [f"level {level}" for level in range(num_levels)]
+    shifts = [min(num_levels - 1 - level, 2) for level in range(num_levels)]
+    rows = [tuple(f"class {leaf >> shift}" for shift in shifts) for leaf in range(8)]
+    return Hierarchy.from_table(rows, names)
 
 
 def published_of(*networks: str) -> dict[str, Any]:

@@ -5,8 +5,11 @@ import importlib
 import inspect
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 
+mpl.use("Agg")  # examples draw figures without a screen
 ROOT = Path(__file__).parents[1]
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -36,6 +39,7 @@ SPINE = (
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_print_what_they_say(name):
     results = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
+    plt.close("all")
     assert results.attempted
     assert not results.failed
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import matplotlib as mpl
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.text import Text
-from plot_inputs import images_of, make_history, rules
+from plot_inputs import images_of, make_history, some_policies, tree_of
 from random_records import DEEP, PETS, random_records
 
 from hbnlab import metrics, plots
@@ -87,9 +88,11 @@ FIGURES = {
         lambda r, **kw: plots.example(images_of(r)[3], r, 3, **kw),
         lambda r: 1 + r.hierarchy.num_levels,
     ),
-    "exits_and_policies": one(lambda r, **kw: plots.exits_and_policies(r, rules(r), **kw)),
+    "exits_and_policies": one(lambda r, **kw: plots.exits_and_policies(r, some_policies(r), **kw)),
     "pareto_fronts": many(
-        lambda r, **kw: plots.pareto_fronts({"tolerance": metrics.sweep(rules(r), r)}, **kw),
+        lambda r, **kw: plots.pareto_fronts(
+            {"tolerance": metrics.sweep(some_policies(r), r)}, **kw
+        ),
         lambda r: 2,
     ),
     "hierarchy_tree": one(
@@ -97,12 +100,13 @@ FIGURES = {
     ),
     "leaving_sheet": one(
         lambda r, **kw: plots.leaving_sheet(
-            images_of(r), rules(r)[1].decide(r), r.labels, r.hierarchy, **kw
+            images_of(r), some_policies(r)[1].decide(r), r.labels, r.hierarchy, **kw
         ),
         has_scales=False,
     ),
     "network_diagram": one(
-        lambda r, **kw: plots.network_diagram(rules(r)[1].decide(r), r, **kw), has_scales=False
+        lambda r, **kw: plots.network_diagram(some_policies(r)[1].decide(r), r, **kw),
+        has_scales=False,
     ),
     "operating_regions": one(plots.operating_regions),
     "post_training_curve": one(lambda r, **kw: plots.post_training_curve(make_history(r), **kw)),
@@ -119,8 +123,12 @@ HELPERS = {
 }
 
 each_figure = pytest.mark.parametrize("name", sorted(FIGURES))
+NEEDS_TWO_LEVELS = {
+    *("accuracy_against_tolerance", "entropies", "entropy_densities", "operating_regions"),
+}
+
 each_network = pytest.mark.parametrize(
-    ("hierarchy", "exits"), [(PETS, 1), (PETS, 3), (DEEP, 1), (DEEP, 3)]
+    ("exits", "levels"), [(1, 2), (1, 3), *product((2, 4, 7), (1, 2, 3, 6))]
 )
 
 
@@ -138,11 +146,16 @@ def test_every_public_figure_is_tested_here():
 @each_figure
 @each_network
 def test_a_figure_returns_its_axes_with_labels_and_words_and_changes_no_setting(
-    name, hierarchy, exits
+    name, exits, levels
 ):
     before = dict(mpl.rcParams)
-    records = random_records(64, hierarchy=hierarchy, num_exits=exits, gate=False)
+    records = random_records(32, hierarchy=tree_of(levels), num_exits=exits, gate=False)
     figure = FIGURES[name]
+    if levels == 1 and name in NEEDS_TWO_LEVELS:
+        with pytest.raises(ValueError, match="must be a level above the finest of"):
+            figure.draw(records)
+        assert not plt.get_fignums()
+        return
     drawn = figure.draw(records)
     panels = panels_of(drawn)
     assert len(panels) == figure.panels(records)
@@ -155,15 +168,15 @@ def test_a_figure_returns_its_axes_with_labels_and_words_and_changes_no_setting(
     if figure.has_scales:
         assert any(ax.get_xlabel() for ax in panels)
         assert any(ax.get_ylabel() for ax in panels) or name == "example"
+    assert plots.figure_of(drawn).get_figwidth() <= 10.5
     assert dict(mpl.rcParams) == before
 
 
 @each_figure
-@pytest.mark.parametrize("hierarchy", [PETS, DEEP])
-def test_nothing_of_a_figure_is_cut_off_at_the_edge_and_the_page_holds_it(name, hierarchy):
-    figure = plots.figure_of(
-        FIGURES[name].draw(random_records(64, hierarchy=hierarchy, gate=False))
-    )
+@pytest.mark.parametrize(("exits", "hierarchy"), [(3, PETS), (3, DEEP), (7, tree_of(6))])
+def test_nothing_of_a_figure_is_cut_off_at_the_edge_and_the_page_holds_it(name, exits, hierarchy):
+    records = random_records(64, hierarchy=hierarchy, num_exits=exits, gate=False)
+    figure = plots.figure_of(FIGURES[name].draw(records))
     figure.draw_without_rendering()
     width, height = figure.get_size_inches()
     drawn = figure.get_tightbbox()
@@ -191,7 +204,7 @@ def test_a_figure_is_drawn_on_the_axes_given(name):
 @pytest.mark.parametrize("name", [n for n, f in sorted(FIGURES.items()) if f.keyword == "axes"])
 def test_axes_of_another_number_are_refused(name):
     _, grid = plt.subplots(1, 5)
-    with pytest.raises(ValueError, match=r"one a panel, got 5 of them"):
+    with pytest.raises(ValueError, match=r"one per panel, got 5 of them"):
         FIGURES[name].draw(random_records(64, num_exits=1, gate=False), axes=grid)
 
 
@@ -234,13 +247,13 @@ def test_the_words_hold_the_numbers_of_the_metrics():
     overlap = metrics.uncertainty_overlap(records, 0, batch_size=4, bins=8).coefficient
     words = plots.describe(plots.entropy_densities(records, batch_size=4))
     assert f"exit 1 overlap coefficient {overlap:.2f}" in words
-    assert "means of 4 images (random test, 64 images)" in words
+    assert "means of 4 images (simulated test, 64 images)" in words
 
 
 @pytest.mark.parametrize("keep", [plots.to_html, plots.to_files])
 def test_a_figure_that_cannot_be_kept_is_closed_all_the_same(keep, monkeypatch):
     _, ax = plt.subplots()
-    with pytest.raises(ValueError, match="without words"):
+    with pytest.raises(ValueError, match="without a description"):
         keep(ax)
     assert not plt.get_fignums()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle, StepPatch
-from plot_inputs import images_of, make_history, published_of, rules
+from plot_inputs import images_of, make_history, published_of, some_policies
 from random_records import DEEP, PETS, random_records
 
 from hbnlab import metrics, plots
@@ -111,7 +111,7 @@ def test_a_legend_has_as_many_columns_as_have_room():
 def test_a_colour_bar_is_there_only_where_rules_differ_in_specificity():
     records = random_records(64, gate=False)
     alike = [EntropyThreshold([0.5, 0.5]), EntropyThreshold([0.1, 0.1])]
-    for policies, bars in ((rules(records), 1), (alike, 0)):
+    for policies, bars in ((some_policies(records), 1), (alike, 0)):
         figure = plots.figure_of(plots.exits_and_policies(records, policies))
         assert len(figure.axes) == 1 + bars
 
@@ -119,12 +119,12 @@ def test_a_colour_bar_is_there_only_where_rules_differ_in_specificity():
 def test_a_level_without_heads_is_not_in_the_legend():
     records = random_records(64, gate=False, heads=[[False, True]] * 3)
     ax = plots.exits_and_policies(records)
-    assert ax.get_legend_handles_labels()[1] == ["all images fine"]
+    assert ax.get_legend_handles_labels()[1] == ["exits, fine"]
 
 
 def test_the_area_of_a_disc_is_the_share_that_leaves_there():
     records = random_records(64, gate=False)
-    decisions = rules(records)[1].decide(records)
+    decisions = some_policies(records)[1].decide(records)
     ax = plots.network_diagram(decisions, records)
     rings, discs = ([p for p in ax.patches if isinstance(p, Circle)][n::2] for n in (0, 1))
     shares = metrics.evaluate(decisions, records).shares
@@ -189,7 +189,7 @@ def test_training_curves_leave_post_training_out_and_the_other_way_round():
 def test_the_frontier_joins_what_no_policy_beats():
     records = random_records(64, gate=False)
     results = {
-        "tolerance": metrics.sweep(rules(records), records),
+        "tolerance": metrics.sweep(some_policies(records), records),
         "threshold": metrics.sweep([EntropyThreshold([t, t]) for t in (0.2, 0.6, 1.0)], records),
     }
     everything = [result for row in results.values() for result in row]
@@ -199,10 +199,10 @@ def test_the_frontier_joins_what_no_policy_beats():
         assert list(ax.lines[0].get_ydata()) == [getattr(result, gain) for result in best]
 
 
-# ---------------------------------------------------------------------- the study's results
+# ---------------------------------------------------------------------- published results
 
 
-def test_the_study_is_laid_under_ours_and_named():
+def test_published_results_are_laid_under_ours_and_named():
     records, published = random_records(64, gate=False), published_of("gran-hbn")
     drawn = [
         plots.accuracy_against_tolerance(records, published=published),
@@ -217,7 +217,7 @@ def test_the_study_is_laid_under_ours_and_named():
     assert [t.get_text() for t in drawn[3].get_xticklabels()][-1] == "published, 512"
 
 
-def test_an_exit_that_the_study_has_not_is_left_out_and_a_network_refused():
+def test_an_exit_without_published_results_is_left_out_and_a_network_refused():
     records, published = random_records(64, num_exits=4, gate=False), published_of("b-alexnet")
     with pytest.raises(ValueError, match=r"results of 'gran-hbn', got those of \['b-alexnet'\]"):
         plots.accuracy_against_tolerance(records, published=published)
@@ -238,8 +238,8 @@ def test_an_exit_that_the_study_has_not_is_left_out_and_a_network_refused():
             lambda r: plots.training_curves(make_history(r), PETS, split="train"),
             "no scores on split 'train'",
         ),
-        (lambda r: plots.accuracy_against_flops({}), "at least one, got none"),
-        (lambda r: plots.accuracy_against_specificity({}), "at least one, got none"),
+        (lambda r: plots.accuracy_against_flops({}), "at least one network, got none"),
+        (lambda r: plots.accuracy_against_specificity({}), "at least one network, got none"),
         (lambda r: plots.pareto_fronts({"none": []}), "at least one evaluation"),
         (lambda r: plots.operating_regions(r, batch_sizes=[]), "at least one size"),
         (lambda r: plots.operating_regions(r, batch_sizes=[0]), "1 or more, got 0"),
@@ -255,7 +255,7 @@ def test_an_exit_that_the_study_has_not_is_left_out_and_a_network_refused():
         (lambda r: plots.class_sheet(images_of(r), r.labels, DEEP), "each of 3 levels, got 2"),
         (
             lambda r: plots.leaving_sheet(
-                images_of(r), rules(r)[0].decide(r), r.labels, PETS, columns=0
+                images_of(r), some_policies(r)[0].decide(r), r.labels, PETS, columns=0
             ),
             "columns must be 1 or more, got 0",
         ),

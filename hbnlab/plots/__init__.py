@@ -1,15 +1,22 @@
-"""One figure a function: data first, ``ax`` or ``axes`` last, the Axes returned, words with each.
+"""One function per figure: data first, ``ax`` or ``axes`` last; the Axes are returned.
 
 ``describe`` says in one line what a figure shows, with its numbers; ``to_html`` gives a picture
-that carries those words as alternative text, ``to_files`` the content of an SVG and a PNG file. No
-figure function saves, shows or changes settings.
+that carries this description as alternative text, ``to_files`` the content of an SVG and a PNG
+file. No figure function saves, shows or changes settings.
 """
 
-from hbnlab.plots.alt import HtmlFigure, describe, figure_of, set_description, to_html
+from hbnlab.plots.alt_text import (
+    FigureFiles,
+    HtmlFigure,
+    describe,
+    figure_of,
+    set_description,
+    to_files,
+    to_html,
+)
 from hbnlab.plots.benchmarks import bench_bars
 from hbnlab.plots.diagram import network_diagram
 from hbnlab.plots.examples import example
-from hbnlab.plots.files import FigureFiles, to_files
 from hbnlab.plots.flops import accuracy_against_flops, exits_and_policies
 from hbnlab.plots.heads import confusion_matrix, reliability_diagrams
 from hbnlab.plots.learning_curves import post_training_curve, training_curves

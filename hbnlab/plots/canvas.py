@@ -1,4 +1,4 @@
-"""The sheet that a figure is drawn on: new Axes or those given, and how numbers are written."""
+"""What figures are drawn on and share: Axes, axes in per cent, legends, and common phrases."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -12,22 +12,29 @@ from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from hbnlab.formatting import plural
-from hbnlab.metrics import PublishedResults
+from hbnlab.metrics import PublishedResults, ReferenceCurve, reference_curve
 from hbnlab.records import ExitRecords
 
 FLOPS_LABEL = "FLOPs per image (millions)"
+SPECIFICITY_LABEL = "specificity (share of fine answers)"
+TOLERANCE_LABEL = "fine tolerance (nats)"
 
 LEGEND: dict[str, Any] = {"fontsize": 8, "handlelength": 3.5}
-"""Of every legend with lines: these are so long that the longest dashes are seen whole."""
+"""For every legend with lines: long enough to show the longest dashes whole."""
 
-AS_IT_IS: dict[str, Any] = {"parse_math": False}
-"""For texts with names of classes: two dollar signs in a name do not make a formula of it."""
+PLAIN_TEXT: dict[str, Any] = {"parse_math": False}
+"""For texts with class names: two dollar signs in a name do not make a formula of it."""
 
 AxesGrid = np.ndarray | Sequence[Axes]
 """Several Axes: an array as ``plt.subplots`` returns it, or a list."""
 
 Sharing = bool | Literal["none", "all", "row", "col"]
-"""Which panels of a new figure have one axis, as ``plt.subplots`` takes it."""
+"""Which panels of a new figure share an axis, as ``plt.subplots`` takes it."""
+
+WIDEST = 10.0
+"""The widest that a figure becomes, in inches; that is as much as a page holds."""
+
+_MOST_WIDE_PANELS = 4  # of so many side by side, each has room for one line of text
 
 
 def one_axes(ax: Axes | None, size: tuple[float, float] = (7.0, 4.5)) -> Axes:
@@ -40,8 +47,9 @@ def one_axes(ax: Axes | None, size: tuple[float, float] = (7.0, 4.5)) -> Axes:
 def many_axes(
     axes: AxesGrid | None,
     shape: tuple[int, int],
-    panel: tuple[float, float],
+    height: float,
     *,
+    width: float = 4.5,
     sharex: Sharing = False,
     sharey: Sharing = False,
     ratios: Sequence[int] | None = None,
@@ -49,22 +57,23 @@ def many_axes(
     """The Axes given, or those of a new figure, as an array (row, column).
 
     Args:
-        axes: as many as there are panels, or None.
-        shape: rows and columns of panels.
-        panel: width and height of one, in inches.
+        axes: one for each panel, or None.
+        shape: numbers of rows and columns.
+        height: of one panel of a new figure, in inches.
+        width: of one panel, in inches; less where the figure would become too wide.
         sharex: as in ``plt.subplots``, for a new figure.
         sharey: likewise.
         ratios: heights of the rows of a new figure.
 
     Raises:
-        ValueError: for Axes of another number.
+        ValueError: for another number of Axes.
     """
     rows, columns = shape
     if axes is None:
         _, grid = plt.subplots(
             rows,
             columns,
-            figsize=(panel[0] * columns, panel[1] * rows),
+            figsize=(min(width * columns, WIDEST), height * rows),
             layout="constrained",
             squeeze=False,
             sharex=sharex,
@@ -75,26 +84,36 @@ def many_axes(
     given = np.asarray(axes, dtype=object)
     if given.size != rows * columns:
         raise ValueError(
-            f"axes must be {rows} x {columns}, one a panel, got {given.size} of them "
+            f"axes must be {rows} x {columns}, one per panel, got {given.size} of them "
             f"in shape {given.shape}"
         )
     return given.reshape(rows, columns)
 
 
-def panel_size(columns: int, height: float) -> tuple[float, float]:
-    """Width and height of a panel of which so many stand beside each other, in inches."""
-    return min(4.5, 10.0 / columns), height
+def name_columns(row: np.ndarray, label: str) -> None:
+    """Name the horizontal axis of each panel in a row; of narrow ones only that in the middle."""
+    narrow = len(row) > _MOST_WIDE_PANELS
+    for ax in [row[len(row) // 2]] if narrow else row:
+        ax.set_xlabel(label)
 
 
-def as_percent(axis: Axis) -> None:
+def panel_title(ax: Axes, columns: int, size: float, name: str, *numbers: str) -> None:
+    """Name a panel, with its numbers: on one line, or on a line for each where it is narrow."""
+    wide = f"{name}: {', '.join(numbers)}"
+    narrow = "\n".join((name, *numbers))
+    ax.set_title(wide if columns <= _MOST_WIDE_PANELS else narrow, fontsize=size)
+
+
+def as_percent(*axis: Axis) -> None:
     """Write the ticks of a share in [0, 1] as percentages."""
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
+    for one in axis:
+        one.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
 
 
 def shared_legend(grid: np.ndarray, *, outside: bool, columns: int = 5) -> None:
     """One legend for all panels: under the figure if it is ours, else in the last panel.
 
-    Under the figure it has as many columns as have room, up to ``columns``.
+    Under the figure it has as many columns as there is room for, up to ``columns``.
     """
     entries: dict[str, Artist] = {}
     for ax in grid.flat:
@@ -124,6 +143,28 @@ def array(values: Tensor) -> np.ndarray:
     return values.detach().cpu().numpy()
 
 
+def check_coarse_level(records: ExitRecords, coarse_level: int) -> None:
+    """Refuse a figure of coarse and fine answers where the tree has no such coarse level.
+
+    Raises:
+        ValueError: for a coarse level that is not above the finest.
+    """
+    names = records.hierarchy.level_names
+    if not 0 <= coarse_level < len(names) - 1:
+        raise ValueError(
+            f"coarse_level must be a level above the finest of {list(names)}, got {coarse_level}"
+        )
+
+
+def reference_curves(
+    published: PublishedResults | None, network: str, num_exits: int
+) -> list[ReferenceCurve | None]:
+    """What was published for each exit of a network; None where there is nothing."""
+    if published is None:
+        return [None] * num_exits
+    return [reference_curve(published, network, e, num_exits) for e in range(num_exits)]
+
+
 # ---------------------------------------------------------------------- words
 
 
@@ -138,8 +179,8 @@ def describe_records(records: ExitRecords) -> str:
 
 
 def decided(batch_size: int) -> str:
-    """By what decisions are made: ``"decided by image"``, ``"decided by batch of 512"``."""
-    return "decided by image" if batch_size == 1 else f"decided by batch of {batch_size}"
+    """What one decision is made for: ``"decided per image"``, ``"decided per batch of 512"``."""
+    return "decided per image" if batch_size == 1 else f"decided per batch of {batch_size}"
 
 
 def published_words(published: PublishedResults | None) -> str:

@@ -7,7 +7,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon
 
 from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation, evaluate
-from hbnlab.plots.alt import set_description
+from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import describe_records, listed, one_axes
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.records import Decisions, ExitRecords

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from hbnlab.formatting import percent, spoken
-from hbnlab.plots.alt import set_description
+from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
-    AS_IT_IS,
+    PLAIN_TEXT,
     AxesGrid,
     array,
     as_percent,
@@ -20,6 +20,9 @@ from hbnlab.plots.canvas import (
 from hbnlab.plots.palette import series_style
 from hbnlab.records import ExitRecords
 
+_WIDTH = 9.5
+_MOST_IN_A_ROW = 4
+
 
 def example(
     image: UInt8[Tensor, "3 height width"],
@@ -29,17 +32,23 @@ def example(
     top: int = 5,
     axes: AxesGrid | None = None,
 ) -> np.ndarray:
-    """Show one image beside its most probable classes: a panel a level, a bar an exit.
+    """Show one image beside its most probable classes: a panel per level, a bar per exit.
 
     Args:
         image: in bytes from 0 to 255.
         records: hold what the exits said about it.
         index: of the image in the records.
-        top: classes a panel: those to which any exit gives most, and the truth is marked.
+        top: classes per panel, those with the highest probability at any exit; the truth is marked.
         axes: one more than there are levels.
 
     Raises:
-        ValueError: for an image of another form, an index outside the records, or ``top`` below 1.
+        ValueError: for an image of another shape, an index outside the records, or ``top`` below 1.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+        >>> [ax.get_title() for ax in example(image, simulated_records(), 0)][1:]
+        ['coarse', 'fine']
     """
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(
@@ -49,30 +58,40 @@ def example(
         raise ValueError(f"index must be in 0..{len(records) - 1}, got {index}")
     if top < 1:
         raise ValueError(f"top must be 1 or more, got {top}")
-    levels = records.hierarchy.num_levels
-    grid = many_axes(axes, (1, levels + 1), (9.5 / (levels + 1), 3.2))[0]
-    names = records.hierarchy.class_names
+    tree = records.hierarchy
+    names = tree.class_names
+    grid = _panels(axes, 1 + tree.num_levels)
+    truth = [spoken(names[k][label]) for k, label in enumerate(records.labels[index].tolist())]
     grid[0].imshow(array(image.permute(1, 2, 0)), interpolation="nearest")
-    grid[0].set_title(spoken(names[-1][int(records.labels[index, -1])]), fontsize=10, **AS_IT_IS)
+    grid[0].set_title(truth[-1], fontsize=10, **PLAIN_TEXT)
     grid[0].axis("off")
-    for level in range(levels):
+    for level in range(tree.num_levels):
         _bars(grid[level + 1], records, index, level, top)
     shared_legend(grid, outside=axes is None)
-    said = listed(
-        f"exit {exit_index + 1} {records.hierarchy.level_names[level]}: "
+    answers = listed(
+        f"exit {exit_index + 1} {tree.level_names[level]}: "
         f"{spoken(names[level][int(records.prediction[index, exit_index, level])])} "
         f"{percent(float(records.confidence[index, exit_index, level]))}"
         for exit_index, level in records.cells
     )
-    truth = ", ".join(
-        spoken(names[level][label]) for level, label in enumerate(records.labels[index].tolist())
-    )
-    set_description(grid, f"Image {index} ({truth}) and its most probable classes: {said}.")
+    words = f"Image {index} ({', '.join(truth)}) and its most probable classes: {answers}."
+    set_description(grid, words)
     return grid
 
 
+def _panels(axes: AxesGrid | None, number: int) -> np.ndarray:
+    """The Axes given, or new ones in rows of at most four."""
+    if axes is not None or number <= _MOST_IN_A_ROW:
+        return many_axes(axes, (1, number), 3.2, width=_WIDTH / number)[0]
+    rows = -(-number // _MOST_IN_A_ROW)
+    grid = many_axes(None, (rows, _MOST_IN_A_ROW), 3.2, width=_WIDTH / _MOST_IN_A_ROW).ravel()
+    for ax in grid[number:]:
+        ax.remove()
+    return grid[:number]
+
+
 def _bars(ax: Axes, records: ExitRecords, index: int, level: int, top: int) -> None:
-    """Probabilities of the classes of a level that matter for this image, a bar an exit."""
+    """Probabilities of the classes of a level that matter for this image, a bar per exit."""
     exits = [exit_index for exit_index, here in records.cells if here == level]
     ax.set(xlim=(0, 1), xlabel="probability", title=records.hierarchy.level_names[level])
     as_percent(ax.xaxis)
@@ -86,7 +105,7 @@ def _bars(ax: Axes, records: ExitRecords, index: int, level: int, top: int) -> N
     for place, exit_index in enumerate(exits):
         style = series_style(exit_index)
         ax.barh(
-            [row + (place - (len(exits) - 1) / 2) * height for row in range(len(chosen))],
+            np.arange(len(chosen)) + (place - (len(exits) - 1) / 2) * height,
             prob[place, chosen].tolist(),
             height,
             color=style.color,
@@ -95,10 +114,7 @@ def _bars(ax: Axes, records: ExitRecords, index: int, level: int, top: int) -> N
             linewidth=0.4,
             label=f"exit {exit_index + 1}",
         )
-    truth = int(records.labels[index, level])
-    names = [spoken(records.hierarchy.class_names[level][cls]) for cls in chosen]
-    marked = [
-        f"{name} (true)" if cls == truth else name for cls, name in zip(chosen, names, strict=True)
-    ]
-    ax.set_yticks(range(len(chosen)), marked, fontsize=8, **AS_IT_IS)
+    truth, names = int(records.labels[index, level]), records.hierarchy.class_names[level]
+    labels = [spoken(names[cls]) + (" (true)" if cls == truth else "") for cls in chosen]
+    ax.set_yticks(range(len(chosen)), labels, fontsize=8, **PLAIN_TEXT)
     ax.invert_yaxis()

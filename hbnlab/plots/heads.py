@@ -10,9 +10,9 @@ from matplotlib.patches import Rectangle
 
 from hbnlab.formatting import percent, spoken
 from hbnlab.metrics import Confusion, Reliability, confusion, failure_auroc, reliability
-from hbnlab.plots.alt import set_description
+from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
-    AS_IT_IS,
+    PLAIN_TEXT,
     AxesGrid,
     array,
     as_percent,
@@ -21,7 +21,7 @@ from hbnlab.plots.canvas import (
     listed,
     many_axes,
     one_axes,
-    panel_size,
+    panel_title,
 )
 from hbnlab.plots.palette import GREY, VERMILLION, level_style
 from hbnlab.records import ExitRecords
@@ -40,7 +40,7 @@ def confusion_matrix(
     """What one head takes for what, ordered by coarse class, with the coarse classes boxed.
 
     A row is a true class and sums to 1; the shading rises steeply at first, so that rare mistakes
-    can be seen. Inside a box lie the mistakes that a coarse answer would not have made.
+    can be seen. Mistakes inside a box would have been right as coarse answers.
 
     Args:
         records: of one network.
@@ -50,7 +50,12 @@ def confusion_matrix(
         ax: where to draw.
 
     Raises:
-        ValueError: for an exit that is not there, or one without a head at that level.
+        ValueError: for an exit that does not exist, or one without a head at that level.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> confusion_matrix(simulated_records()).get_title()
+        'exit 3, fine'
 
     Source:
         The notebooks beside the code of Sanati et al.
@@ -66,8 +71,11 @@ def confusion_matrix(
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0.0, 1.0), interpolation="nearest")
     bar = ax.figure.colorbar(image, ax=ax, label="share of the images of the true class")
     as_percent(bar.ax.yaxis)
-    _draw_boxes(ax, matrix)
-    _name_classes(ax, matrix)
+    ends = np.cumsum(matrix.block_sizes)
+    look = {"fill": False, "edgecolor": VERMILLION, "linewidth": 1.0}
+    for end, size in zip(ends, matrix.block_sizes, strict=True):
+        ax.add_patch(Rectangle((end - size - 0.5, end - size - 0.5), size, size, **look))
+    _name_classes(ax, matrix, ends)
     name = records.hierarchy.level_names[records.hierarchy.level_index(level)]
     ax.set(xlabel=f"{name} class answered", ylabel=f"true {name} class")
     ax.set_title(f"exit {exit_index + 1}, {name}")
@@ -85,27 +93,32 @@ def confusion_matrix(
 def reliability_diagrams(
     records: ExitRecords, *, bins: int = 15, axes: AxesGrid | None = None
 ) -> np.ndarray:
-    """Accuracy against confidence of every head: a row a level, a column an exit.
+    """Accuracy against confidence of every head: a row per level, a column per exit.
 
     A calibrated head lies on the diagonal, an overconfident one below. The area of a marker is the
-    share of the images in its bin. ECE is the expected calibration error, AUROC tells how well low
+    share of the images in its bin. ECE is the expected calibration error; AUROC tells how well low
     entropy separates right answers from wrong ones, which is what an exit threshold uses.
 
     Args:
         records: of one network.
         bins: of confidence, of equal width.
-        axes: a row a level with a column for each exit.
+        axes: a row per level with a column for each exit.
 
     Raises:
         ValueError: for ``bins`` below 1.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> reliability_diagrams(simulated_records(num_exits=4)).shape
+        (2, 4)
     """
     levels, exits = records.hierarchy.num_levels, records.num_exits
     found = {
         (e, k): (reliability(records, e, k, bins=bins), failure_auroc(records, e, k))
         for e, k in records.cells
     }
-    grid = many_axes(axes, (levels, exits), panel_size(exits, 2.9), sharex=True, sharey=True)
-    said = []
+    grid = many_axes(axes, (levels, exits), 2.9, sharex=True, sharey=True)
+    heads = []
     for level, exit_index in product(range(levels), range(exits)):
         ax = grid[level, exit_index]
         name = f"exit {exit_index + 1} {records.hierarchy.level_names[level]}"
@@ -115,41 +128,27 @@ def reliability_diagrams(
             continue
         result, ranking = found[exit_index, level]
         _draw_reliability(ax, result, records, level)
-        auroc = "" if math.isnan(ranking) else f", AUROC {ranking:.2f}"
-        numbers = f"ECE {percent(result.expected_error)}{auroc}"
-        ax.set_title(f"{name}: {numbers}", fontsize=9)
-        said.append(f"{name} {numbers}")
+        auroc = [] if math.isnan(ranking) else [f"AUROC {ranking:.2f}"]
+        numbers = [f"ECE {percent(result.expected_error)}", *auroc]
+        panel_title(ax, exits, 9.0, name, *numbers)
+        heads.append(f"{name} {', '.join(numbers)}")
     for ax in grid[-1]:
         ax.set_xlabel("confidence")
     for ax in grid[:, 0]:
         ax.set_ylabel("accuracy")
-    set_description(
-        grid,
-        f"Accuracy against confidence of every head ({describe_records(records)}): {listed(said)}.",
-    )
+    words = f"Accuracy against confidence of every head ({describe_records(records)})"
+    set_description(grid, f"{words}: {listed(heads)}.")
     return grid
 
 
-def _draw_boxes(ax: Axes, matrix: Confusion) -> None:
-    start = -0.5
-    for size in matrix.block_sizes:
-        ax.add_patch(
-            Rectangle((start, start), size, size, fill=False, edgecolor=VERMILLION, linewidth=1.0)
-        )
-        start += size
-
-
-def _name_classes(ax: Axes, matrix: Confusion) -> None:
+def _name_classes(ax: Axes, matrix: Confusion, ends: np.ndarray) -> None:
     """Names of all classes where there is room, else of the coarse classes at their boxes."""
-    if len(matrix.names) <= _MOST_NAMES:
-        places, names = list(range(len(matrix.names))), matrix.names
-    else:
-        ends = np.cumsum(matrix.block_sizes)
-        places = (ends - np.array(matrix.block_sizes) / 2 - 0.5).tolist()
-        names = matrix.block_names
+    places, names = np.arange(len(matrix.names)), matrix.names
+    if len(names) > _MOST_NAMES:
+        places, names = ends - np.array(matrix.block_sizes) / 2 - 0.5, matrix.block_names
     texts = [spoken(name) for name in names]
-    ax.set_xticks(places, texts, rotation=90, fontsize=7, **AS_IT_IS)
-    ax.set_yticks(places, texts, fontsize=7, **AS_IT_IS)
+    ax.set_xticks(places, texts, rotation=90, fontsize=7, **PLAIN_TEXT)
+    ax.set_yticks(places, texts, fontsize=7, **PLAIN_TEXT)
     ax.tick_params(length=0)
 
 
@@ -160,10 +159,8 @@ def _draw_reliability(ax: Axes, result: Reliability, records: ExitRecords, level
     share = array(result.count[filled] / result.count.sum())
     ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2)
     ax.plot(x, y, color=style.color, linestyle=style.linestyle, linewidth=1.2)
-    ax.scatter(
-        x, y, s=8 + 500 * share, color=style.color, marker=style.marker, alpha=0.55, clip_on=False
-    )
+    look = {"color": style.color, "marker": style.marker, "alpha": 0.55, "clip_on": False}
+    ax.scatter(x, y, s=8 + 500 * share, **look)
     ax.set(xlim=(0, 1.04), ylim=(-0.04, 1.04))
-    as_percent(ax.xaxis)
-    as_percent(ax.yaxis)
+    as_percent(ax.xaxis, ax.yaxis)
     light_grid(ax)

@@ -1,6 +1,6 @@
 """What training recorded, epoch by epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from hbnlab.formatting import percent, plural
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.history import History, SplitName
-from hbnlab.plots.alt import set_description
+from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     LEGEND,
     AxesGrid,
@@ -22,12 +22,12 @@ from hbnlab.plots.canvas import (
 )
 from hbnlab.plots.palette import GREY, Style, level_style, series_style
 
-_PANELS = (
-    ("loss", "cross-entropy (nats)"),
-    ("specificity", "specificity"),
-    ("top1", "top-1 accuracy"),
-    ("top5", "top-5 accuracy"),
-)
+_PANELS = {
+    "loss": "cross-entropy (nats)",
+    "specificity": "specificity",
+    "top1": "top-1 accuracy",
+    "top5": "top-5 accuracy",
+}
 
 
 def training_curves(
@@ -45,24 +45,32 @@ def training_curves(
     Args:
         history: of ``fit``.
         hierarchy: names the levels.
-        split: scores on validation images, or on the training images as they went by.
+        split: scores on validation images, or on the training images during training.
         axes: four Axes.
 
     Raises:
         ValueError: for a history without epochs of training, or without scores on that split.
+
+    Example:
+        >>> from hbnlab.history import CellScore, Epoch
+        >>> from hbnlab.records.simulated import PETS
+        >>> score = CellScore(exit_index=0, level_index=1, loss=0.7, top1=0.8, top5=1.0)
+        >>> epoch = Epoch(1, "train", 0.7, 1e-3, {"val": (score,)}, (1.0,), (0.8,))
+        >>> training_curves(History([epoch]), PETS)[1, 0].get_ylabel()
+        'top-1 accuracy'
     """
     trained = history.of_phase("train")
     if not trained.epochs:
         raise ValueError("a history with epochs of training is expected, got none")
-    words = _training_words(trained, hierarchy, split)
-    grid = many_axes(axes, (2, 2), (4.2, 2.9), sharex=True)
+    curves = {quantity: list(_curves(trained, hierarchy, quantity, split)) for quantity in _PANELS}
+    grid = many_axes(axes, (2, 2), 2.9, width=4.2, sharex=True)
     numbers = [epoch.number for epoch in trained.epochs]
-    for ax, (quantity, label) in zip(grid.flat, _PANELS, strict=True):
-        for style, values, name in _lines(trained, hierarchy, quantity, split):
+    losses = [epoch.loss for epoch in trained.epochs]
+    for ax, (quantity, label) in zip(grid.flat, _PANELS.items(), strict=True):
+        for name, style, values in curves[quantity]:
             ax.plot(numbers, values, **style.line, markersize=3.5, label=name)
         ax.set(ylabel=label)
         if quantity == "loss":
-            losses = [epoch.loss for epoch in trained.epochs]
             ax.plot(numbers, losses, color=GREY, linewidth=2.5, alpha=0.5, label="joint loss")
         else:
             as_percent(ax.yaxis)
@@ -70,49 +78,60 @@ def training_curves(
     for ax in grid[1]:
         ax.set_xlabel("epoch")
     shared_legend(grid, outside=axes is None, columns=4)
-    set_description(grid, words)
+    images = "validation" if split == "val" else "training"
+    last = listed(f"{name} {percent(values[-1])}" for name, _, values in curves["top1"])
+    set_description(
+        grid,
+        f"Training curves over {plural(len(numbers), 'epoch')}: joint loss from {losses[0]:.2f} "
+        f"to {losses[-1]:.2f}; top-1 accuracy on {images} images at the end: {last}.",
+    )
     return grid
 
 
 def post_training_curve(history: History, *, ax: Axes | None = None) -> Axes:
     """Accuracy times specificity against the epoch of post-training, a curve for each exit.
 
-    The product is high only where the gate asks for fine answers and these are right.
+    The product is high only where the gate asks for fine answers and they are right.
 
     Raises:
         ValueError: for a history without epochs of post-training.
+
+    Example:
+        >>> from hbnlab.history import Epoch
+        >>> epoch = Epoch(1, "post-train", 0.7, 1e-3, {}, specificity=(1.0,), accuracy=(0.8,))
+        >>> ax = post_training_curve(History([epoch]))
+        >>> ax.get_label()
+        'Accuracy times specificity over 1 epoch of post-training: exit 1 from 0.800 to 0.800.'
     """
-    tuned = history.of_phase("post-train")
-    if not tuned.epochs:
+    tuned = history.of_phase("post-train").epochs
+    if not tuned:
         raise ValueError("a history with epochs of post-training is expected, got none")
     ax = one_axes(ax, (6.0, 3.8))
-    numbers = [epoch.number for epoch in tuned.epochs]
-    said = []
-    for exit_index in range(len(tuned.epochs[0].accuracy)):
-        product = [e.accuracy[exit_index] * e.specificity[exit_index] for e in tuned.epochs]
-        style = series_style(exit_index)
-        ax.plot(numbers, product, **style.line, markersize=4, label=f"exit {exit_index + 1}")
-        said.append(f"exit {exit_index + 1} from {product[0]:.3f} to {product[-1]:.3f}")
+    numbers = [epoch.number for epoch in tuned]
+    ends = []
+    for exit_index in range(len(tuned[0].accuracy)):
+        product = [epoch.accuracy[exit_index] * epoch.specificity[exit_index] for epoch in tuned]
+        style, name = series_style(exit_index), f"exit {exit_index + 1}"
+        ax.plot(numbers, product, **style.line, markersize=4, label=name)
+        ends.append(f"{name} from {product[0]:.3f} to {product[-1]:.3f}")
     ax.set(xlabel="epoch of post-training", ylabel="accuracy x specificity (0 to 1)")
     _epoch_axis(ax, numbers)
     ax.legend(**LEGEND)
-    epochs = plural(len(numbers), "epoch")
-    set_description(
-        ax, f"Accuracy times specificity over {epochs} of post-training: {listed(said)}."
-    )
+    words = f"Accuracy times specificity over {plural(len(numbers), 'epoch')} of post-training"
+    set_description(ax, f"{words}: {listed(ends)}.")
     return ax
 
 
-def _lines(
+def _curves(
     history: History, hierarchy: Hierarchy, quantity: str, split: SplitName
-) -> Iterator[tuple[Style, list[float], str]]:
-    """Style, values and name of every curve of a panel."""
+) -> Iterator[tuple[str, Style, Sequence[float]]]:
+    """Name, style and values of every curve of a panel."""
     if quantity == "specificity":
         for exit_index in range(len(history.epochs[0].specificity)):
-            values = [epoch.specificity[exit_index] for epoch in history.epochs]
             style = series_style(exit_index)
+            values = [epoch.specificity[exit_index] for epoch in history.epochs]
             # The names of the heads explain colour and marker already: "_" keeps out of legends.
-            yield Style(style.color, style.marker, "-", style.hatch), values, "_specificity"
+            yield "_specificity", Style(style.color, style.marker, "-", style.hatch), values
         return
     for exit_index, level in history.cell_indices:
         values = history.curve(quantity, exit_index, level, split)
@@ -120,23 +139,10 @@ def _lines(
             raise ValueError(f"the history has no scores on split {split!r}")
         of_exit, of_level = series_style(exit_index), level_style(level, hierarchy.num_levels)
         style = Style(of_exit.color, of_exit.marker, of_level.linestyle, of_exit.hatch)
-        yield style, values, f"exit {exit_index + 1} {hierarchy.level_names[level]}"
+        yield f"exit {exit_index + 1} {hierarchy.level_names[level]}", style, values
 
 
 def _epoch_axis(ax: Axes, numbers: list[int]) -> None:
     light_grid(ax)
     ax.set_xlim(numbers[0] - 0.3, numbers[-1] + 0.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def _training_words(history: History, hierarchy: Hierarchy, split: SplitName) -> str:
-    last = [
-        f"{name} {percent(values[-1])}"
-        for _, values, name in _lines(history, hierarchy, "top1", split)
-    ]
-    first, end = history.epochs[0].loss, history.epochs[-1].loss
-    images = "validation" if split == "val" else "training"
-    return (
-        f"Training curves over {plural(len(history.epochs), 'epoch')}: joint loss from {first:.2f} "
-        f"to {end:.2f}; top-1 accuracy on {images} images at the end: {listed(last)}."
-    )

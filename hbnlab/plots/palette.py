@@ -28,7 +28,7 @@ LineStyle = str | tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Style:
-    """How one series is drawn: any of the four tells it from the others.
+    """How one series is drawn: each of the four tells it from the others.
 
     Attributes:
         color: of lines, markers and areas.
@@ -60,25 +60,36 @@ _SERIES = (
 
 _FINEST = Style(VERMILLION, "s", "-", "")
 _COARSEST = Style(BLUE, "o", "--", "//")
-_BETWEEN = (
-    Style(GREEN, "^", "-.", ".."),
-    Style(PURPLE, "D", (0, (5, 1, 1, 1, 1, 1)), "xx"),
-    Style(SKY, "v", (0, (7, 2)), "\\\\"),
-)
-
-REFERENCE = Style(GREY, "x", ":", "")
-"""Published results, laid under ours."""
+_BETWEEN = (*_SERIES[2:5], _SERIES[6])
 
 
 def series_style(index: int) -> Style:
-    """Style of the exit, network or series with this number; they repeat after seven."""
+    """Style of the exit, network or series with this index; the styles repeat after seven.
+
+    Example:
+        >>> series_style(0).marker, series_style(7) == series_style(0)
+        ('o', True)
+    """
     return _SERIES[index % len(_SERIES)]
 
 
 def level_style(level: int, num_levels: int) -> Style:
-    """Style of a level: vermillion squares for the finest, blue circles for the coarsest."""
+    """Style of a level: vermillion squares for the finest, blue circles for the coarsest.
+
+    Trees of up to six levels have a style for each.
+
+    Example:
+        >>> level_style(0, 2).marker, level_style(1, 2).marker
+        ('o', 's')
+    """
     if level == num_levels - 1:
         return _FINEST
     if level == 0:
         return _COARSEST
     return _BETWEEN[(level - 1) % len(_BETWEEN)]
+
+
+def reference_line(index: int) -> dict[str, Any]:
+    """Keywords for ``Axes.plot``: published results in grey, with the marker of our series."""
+    marker = series_style(index).marker
+    return {"color": GREY, "marker": marker, "linestyle": ":", "markerfacecolor": "none"}

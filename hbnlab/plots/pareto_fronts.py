@@ -1,4 +1,4 @@
-"""Which operating points are worth choosing, of all that rules can reach."""
+"""Which operating points are worth choosing, of all that policies can reach."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from hbnlab import metrics
 from hbnlab.formatting import millions, percent, plural
 from hbnlab.metrics import Evaluation
-from hbnlab.plots.alt import set_description
+from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     FLOPS_LABEL,
     AxesGrid,
@@ -22,52 +22,61 @@ from hbnlab.plots.canvas import (
 )
 from hbnlab.plots.palette import BLACK, SEQUENTIAL, series_style
 
-_LABELS = {"accuracy": "accuracy", "information": "information (bits an answer)"}
+_LABELS = {"accuracy": "accuracy", "information": "information (bits per answer)"}
 
 
 def pareto_fronts(
     results: Mapping[str, Sequence[Evaluation]], *, axes: AxesGrid | None = None
 ) -> np.ndarray:
-    """Accuracy, information and FLOPs of many policies, and those that no other beats.
+    """Accuracy and information against FLOPs of many policies, with the Pareto front of each.
 
-    Left accuracy, coloured by information; right information, coloured by accuracy; both against
-    FLOPs. The line joins the points that no other of any rule beats in that panel.
+    Left accuracy, coloured by information; right information, coloured by accuracy. The line joins
+    the points on the Pareto front of that panel, over all policies.
 
     Args:
-        results: evaluations by the name of their rule, such as ``metrics.sweep`` gives them.
+        results: evaluations by the name of their policies, as ``metrics.sweep`` gives them.
         axes: two Axes.
 
     Raises:
         ValueError: without a single evaluation.
+
+    Example:
+        >>> from hbnlab.policies import EntropyThreshold
+        >>> from hbnlab.records import simulated_records
+        >>> policies = [EntropyThreshold([t, t]) for t in (0.2, 0.8)]
+        >>> left, right = pareto_fronts({"ours": metrics.sweep(policies, simulated_records())})
+        >>> left.get_ylabel(), right.get_ylabel()
+        ('accuracy', 'information (bits per answer)')
     """
     everything = [result for row in results.values() for result in row]
     if not everything:
         raise ValueError("results must hold at least one evaluation, got none")
-    grid = many_axes(axes, (1, 2), (5.0, 4.2))[0]
-    said = []
+    grid = many_axes(axes, (1, 2), 4.2, width=5.0)[0]
+    fronts = []
     pairs = (("accuracy", "information"), ("information", "accuracy"))
     for ax, (gain, shade) in zip(grid, pairs, strict=True):
-        best = [everything[number] for number in metrics.pareto_front(everything, gain=gain)]
-        x, y = [r.mean_flops / 1e6 for r in best], [getattr(r, gain) for r in best]
-        ax.plot(x, y, color=BLACK, linewidth=1.2, zorder=1, label="not beaten")
+        front = [everything[index] for index in metrics.pareto_front(everything, gain=gain)]
+        x, y = [r.mean_flops / 1e6 for r in front], [getattr(r, gain) for r in front]
+        ax.plot(x, y, color=BLACK, linewidth=1.2, zorder=1, label="Pareto front")
         shades = [getattr(result, shade) for result in everything]
         scale = Normalize(min(shades), max(shades))
         _scatter(ax, results, gain, shade, scale)
         bar = ax.figure.colorbar(ScalarMappable(scale, SEQUENTIAL), ax=ax, label=_LABELS[shade])
         ax.set(xlabel=FLOPS_LABEL, ylabel=_LABELS[gain])
+        ax.locator_params(axis="x", nbins=6)
         as_percent(ax.yaxis if gain == "accuracy" else bar.ax.yaxis)
         light_grid(ax)
-        said.append(_words(gain, best))
+        fronts.append(_words(gain, front))
     shared_legend(grid, outside=axes is None)
     total = plural(len(everything), "operating point")
-    set_description(grid, f"What {total} reach for their FLOPs, at best: {listed(said)}.")
+    set_description(grid, f"Pareto fronts of {total} against FLOPs: {listed(fronts)}.")
     return grid
 
 
 def _scatter(
     ax: Axes, results: Mapping[str, Sequence[Evaluation]], gain: str, shade: str, scale: Normalize
 ) -> None:
-    """The points of every rule, with its own marker."""
+    """The points of every kind of policy, with a marker of its own."""
     for number, (name, row) in enumerate(results.items()):
         ax.scatter(
             [result.mean_flops / 1e6 for result in row],
@@ -83,11 +92,10 @@ def _scatter(
         )
 
 
-def _words(gain: str, best: Sequence[Evaluation]) -> str:
-    first, last = best[0], best[-1]
-    values = [getattr(first, gain), getattr(last, gain)]
-    texts = [percent(v) if gain == "accuracy" else f"{v:.2f} bits" for v in values]
-    return (
-        f"{gain} from {texts[0]} at {millions(first.mean_flops)} to {texts[1]} at "
-        f"{millions(last.mean_flops)} million FLOPs"
-    )
+def _words(gain: str, front: Sequence[Evaluation]) -> str:
+    ends = []
+    for result in (front[0], front[-1]):
+        value = getattr(result, gain)
+        text = percent(value) if gain == "accuracy" else f"{value:.2f} bits per answer"
+        ends.append(f"{text} at {millions(result.mean_flops)}")
+    return f"{gain} from {ends[0]} to {ends[1]} million FLOPs per image"

@@ -1,7 +1,7 @@
 """What the fine tolerance does at each exit, and over which values it does anything."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,30 +13,33 @@ from hbnlab.metrics import (
     PublishedResults,
     ReferenceCurve,
     operating_region,
-    reference_curve,
     sweep,
 )
-from hbnlab.plots.alt import set_description
+from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     LEGEND,
+    SPECIFICITY_LABEL,
+    TOLERANCE_LABEL,
     AxesGrid,
     as_percent,
+    check_coarse_level,
     decided,
     describe_records,
     light_grid,
     listed,
     many_axes,
+    name_columns,
     one_axes,
-    panel_size,
     published_words,
+    reference_curves,
     shared_legend,
 )
-from hbnlab.plots.palette import GREEN, PALE, REFERENCE, VERMILLION, series_style
+from hbnlab.plots.palette import GREEN, GREY, PALE, VERMILLION, series_style
 from hbnlab.policies import FineTolerance
 from hbnlab.records import ExitRecords
 
 _POINTS = 101
-_REFERENCE_BATCH = 512
+_PUBLISHED_BATCH = 512
 
 
 def accuracy_against_tolerance(
@@ -48,51 +51,62 @@ def accuracy_against_tolerance(
     published: PublishedResults | None = None,
     axes: AxesGrid | None = None,
 ) -> np.ndarray:
-    """Accuracy above and specificity below against the fine tolerance, one column an exit.
+    """Accuracy above and specificity below against the fine tolerance, one column per exit.
 
     Every image leaves at the exit of the column. The operating region is shaded.
 
     Args:
         records: with a fine and a coarse head at every exit.
         tolerances: None = a hundred steps over the operating regions of all exits.
-        batch_size: images a decision, 1 = each decides for itself; the study has 512.
+        batch_size: images per decision; 1 = each image decides for itself, 512 in the study.
         coarse_level: level of the coarse answers.
-        published: published results; those of Gran-HBN are drawn too.
+        published: results, of which those of Gran-HBN are drawn too.
         axes: two rows with a column for each exit.
 
     Raises:
         ValueError: without tolerances, for an exit that lacks one of the heads, and for published
             results without Gran-HBN.
 
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> grid = accuracy_against_tolerance(simulated_records(), tolerances=[0.0, 0.5, 1.0])
+        >>> grid.shape
+        (2, 3)
+
     Source:
         Figure 3 of Sanati et al.; the shading is ours.
     """
     if tolerances is not None and not len(tolerances):
         raise ValueError("tolerances must hold at least one tolerance, got none")
+    check_coarse_level(records, coarse_level)
     exits = range(records.num_exits)
     regions = [
         operating_region(records, e, coarse_level=coarse_level, batch_size=batch_size)
         for e in exits
     ]
-    curves = _reference_curves(published, len(exits))
-    values = _spread(regions, curves) if tolerances is None else sorted(tolerances)
-    grid = many_axes(axes, (2, len(exits)), panel_size(len(exits), 2.6), sharex=True, sharey="row")
-    said = []
+    curves = reference_curves(published, "gran-hbn", len(exits))
+    values = _default_tolerances(regions, curves) if tolerances is None else sorted(tolerances)
+    grid = many_axes(axes, (2, len(exits)), 2.6, sharex=True, sharey="row")
+    effects = []
     for exit_index, region in enumerate(regions):
-        policies = [at_exit(records, exit_index, t, coarse_level, batch_size) for t in values]
-        results = sweep(policies, records)
-        _draw_column(grid[:, exit_index], values, results, region)
-        _draw_reference(grid[:, exit_index], curves[exit_index])
-        grid[0, exit_index].set_title(f"exit {exit_index + 1}")
-        said.append(_words(exit_index, results, region))
+        policies = policies_at_exit(records, exit_index, values, coarse_level, batch_size)
+        results, column = sweep(policies, records), grid[:, exit_index]
+        _draw_column(column, values, results, region, curves[exit_index])
+        column[0].set_title(f"exit {exit_index + 1}")
+        effects.append(
+            f"exit {exit_index + 1} accuracy from {percent(results[0].accuracy)} to "
+            f"{percent(results[-1].accuracy)}, operating region {region.low:.2f} to "
+            f"{region.high:.2f} nats"
+        )
+    name_columns(grid[1], TOLERANCE_LABEL)
     grid[0, 0].set_ylabel("accuracy")
-    grid[1, 0].set_ylabel("specificity (answered finely)")
+    grid[1, 0].set_ylabel(SPECIFICITY_LABEL)
     shared_legend(grid, outside=axes is None)
     set_description(
         grid,
         f"Accuracy and specificity against the fine tolerance from {values[0]:.2f} to "
         f"{values[-1]:.2f} nats, {decided(batch_size)} ({describe_records(records)}): "
-        f"{listed(said)}." + published_words(published),
+        f"{listed(effects)}." + published_words(published),
     )
     return grid
 
@@ -108,95 +122,93 @@ def operating_regions(
 ) -> Axes:
     """The operating region of every exit against the number of images that decide together.
 
-    It narrows as the batch grows, for it then measures the spread of batch means.
+    The region narrows as the batch grows, because it then measures how far batch means differ.
 
     Args:
         records: with a fine and a coarse head at every exit.
-        batch_sizes: None = powers of two up to 512, while there are four batches or more.
+        batch_sizes: None = powers of two up to 512, as long as there are four batches or more.
         coverage: share of the decisions that change within the region.
         coarse_level: level of the coarse answers.
-        published: published results; its regions, of batches of 512, are drawn beside ours.
+        published: results, whose regions for batches of 512 are drawn beside ours.
         ax: where to draw.
 
     Raises:
         ValueError: without batch sizes, for one below 1, and for an exit that lacks one of the
             heads.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> ax = operating_regions(simulated_records(64), batch_sizes=[1, 4])
+        >>> [label.get_text() for label in ax.get_xticklabels()]
+        ['1', '4']
     """
+    check_coarse_level(records, coarse_level)
     sizes = _default_sizes(len(records)) if batch_sizes is None else list(batch_sizes)
     if not sizes:
         raise ValueError("batch_sizes must hold at least one size, got none")
-    regions = [
-        _regions(records, exit_index, sizes, coverage, coarse_level)
-        for exit_index in range(records.num_exits)
+    exits = range(records.num_exits)
+    rows = [
+        [
+            operating_region(
+                records, e, coarse_level=coarse_level, batch_size=size, coverage=coverage
+            )
+            for size in sizes
+        ]
+        for e in exits
     ]
+    found = {} if published is None else published.get("operating_region", {})
     ax = one_axes(ax, (8.0, 4.2))
-    for exit_index, row in enumerate(regions):
-        _draw_bars(ax, row, exit_index, records.num_exits)
+    for exit_index, row in enumerate(rows):
+        bars = [(region.low, region.high) for region in row]
+        shift = (exit_index - (len(exits) - 1) / 2) * 0.7 / len(exits)
+        places, style = np.arange(len(sizes)) + shift, series_style(exit_index)
+        _draw_bars(ax, places, bars, style.marker, style.color, f"exit {exit_index + 1}")
+        if str(exit_index + 1) in found:
+            bars = [found[str(exit_index + 1)]]
+            _draw_bars(ax, np.array([len(sizes) + shift]), bars, style.marker, GREY)
     labels = [str(size) for size in sizes]
     if published is not None:
-        labels.append(f"published, {_REFERENCE_BATCH}")
-        _draw_reference_regions(ax, published, len(sizes), records.num_exits)
+        labels.append(f"published, {_PUBLISHED_BATCH}")
     ax.set_xticks(range(len(labels)), labels)
-    ax.set(xlabel="images that decide together (batch size)", ylabel="fine tolerance (nats)")
+    ax.set(xlabel="images that decide together (batch size)", ylabel=TOLERANCE_LABEL)
     light_grid(ax)
     ax.grid(False, axis="x")
     ax.legend(**LEGEND)
-    said = [
-        f"exit {e + 1} from {row[0].width:.2f} nats at {row[0].batch_size} to "
+    widths = listed(
+        f"exit {exit_index + 1} from {row[0].width:.2f} nats at {row[0].batch_size} to "
         f"{row[-1].width:.2f} at {row[-1].batch_size}"
-        for e, row in enumerate(regions)
-    ]
+        for exit_index, row in enumerate(rows)
+    )
     set_description(
         ax,
         "Operating region of the fine tolerance against the batch size "
-        f"({describe_records(records)}); width: {listed(said)}." + published_words(published),
+        f"({describe_records(records)}); width: {widths}." + published_words(published),
     )
     return ax
 
 
-def at_exit(
-    records: ExitRecords, exit_index: int, tolerance: float, coarse_level: int, batch_size: int
-) -> FineTolerance:
-    """The tolerance rule under which every image leaves at one exit."""
-    policy = FineTolerance.at_exit(exit_index, records.num_exits, tolerance)
-    if batch_size > 1:
-        policy = replace(policy, per="batch", batch_size=batch_size)
-    return replace(policy, coarse_level=coarse_level)
+def policies_at_exit(
+    records: ExitRecords,
+    exit_index: int,
+    tolerances: Sequence[float],
+    coarse_level: int,
+    batch_size: int,
+) -> list[FineTolerance]:
+    """The policies that let every image leave at one exit, one for each fine tolerance."""
+    thresholds = FineTolerance.at_exit(exit_index, records.num_exits, 0.0).thresholds
+    per: dict[str, Any] = {"per": "batch", "batch_size": batch_size} if batch_size > 1 else {}
+    return [FineTolerance(thresholds, t, coarse_level=coarse_level, **per) for t in tolerances]
 
 
-def _reference_curves(
-    published: PublishedResults | None, num_exits: int
-) -> list[ReferenceCurve | None]:
-    if published is None:
-        return [None] * num_exits
-    return [reference_curve(published, "gran-hbn", e, num_exits) for e in range(num_exits)]
-
-
-def _spread(
+def _default_tolerances(
     regions: Sequence[OperatingRegion], curves: Sequence[ReferenceCurve | None]
 ) -> list[float]:
-    """Tolerances from a little below all regions, the study's included, to a little above."""
+    """Tolerances from a little below all regions, the published ones included, to above them."""
     published = [tolerance for curve in curves if curve for tolerance in curve.tolerances]
     low = min([region.low for region in regions] + published)
     high = max([region.high for region in regions] + published)
     margin = 0.05 * (high - low) or 0.1
     return np.linspace(low - margin, high + margin, _POINTS).tolist()
-
-
-def _regions(
-    records: ExitRecords,
-    exit_index: int,
-    sizes: Sequence[int],
-    coverage: float,
-    coarse_level: int,
-) -> list[OperatingRegion]:
-    """The operating region of one exit at every batch size."""
-    return [
-        operating_region(
-            records, exit_index, coarse_level=coarse_level, batch_size=size, coverage=coverage
-        )
-        for size in sizes
-    ]
 
 
 def _default_sizes(num_images: int) -> list[int]:
@@ -208,65 +220,34 @@ def _draw_column(
     tolerances: Sequence[float],
     results: Sequence[Evaluation],
     region: OperatingRegion,
+    curve: ReferenceCurve | None,
 ) -> None:
+    """Accuracy above, specificity below, for one exit."""
     above, below = column
     above.plot(tolerances, [r.accuracy for r in results], color=VERMILLION, label="accuracy")
-    above.plot(
-        tolerances,
-        [r.hierarchical_accuracy for r in results],
-        color=GREEN,
-        linestyle="--",
-        label="hierarchical accuracy",
-    )
+    look = {"color": GREEN, "linestyle": "--", "label": "hierarchical accuracy"}
+    above.plot(tolerances, [r.hierarchical_accuracy for r in results], **look)
     below.plot(tolerances, [r.specificity for r in results], color=VERMILLION)
-    below.set_xlabel("fine tolerance (nats)")
     for ax in column:
         ax.axvspan(region.low, region.high, color=PALE, zorder=0, label="operating region")
         light_grid(ax)
         as_percent(ax.yaxis)
-
-
-def _draw_reference(column: np.ndarray, curve: ReferenceCurve | None) -> None:
-    if curve is None:
-        return
-    look = {"color": REFERENCE.color, "linestyle": REFERENCE.linestyle}
-    column[0].plot(curve.tolerances, curve.accuracy, **look, label="published, accuracy")
-    column[1].plot(curve.tolerances, curve.specificity, **look)
+    if curve is not None:
+        look = {"color": GREY, "linestyle": ":"}
+        above.plot(curve.tolerances, curve.accuracy, **look, label="published, accuracy")
+        below.plot(curve.tolerances, curve.specificity, **look)
 
 
 def _draw_bars(
-    ax: Axes, regions: Sequence[OperatingRegion], exit_index: int, num_exits: int
+    ax: Axes,
+    places: np.ndarray,
+    bars: Sequence[Sequence[float]],
+    marker: str,
+    color: str,
+    label: str | None = None,
 ) -> None:
-    """A bar from low to high at each batch size, with the exit's marker at both ends."""
-    style = series_style(exit_index)
-    places = [place + _shift(exit_index, num_exits) for place in range(len(regions))]
-    lows, highs = [region.low for region in regions], [region.high for region in regions]
-    ax.vlines(places, lows, highs, color=style.color, linewidth=2.5)
-    name = f"exit {exit_index + 1}"
-    ax.plot(places, lows, style.marker, color=style.color, markersize=5, label=name)
-    ax.plot(places, highs, style.marker, color=style.color, markersize=5)
-
-
-def _draw_reference_regions(
-    ax: Axes, published: PublishedResults, place: int, num_exits: int
-) -> None:
-    regions = published.get("operating_region", {})
-    for exit_index in range(num_exits):
-        if str(exit_index + 1) in regions:
-            low, high = regions[str(exit_index + 1)]
-            x, marker = place + _shift(exit_index, num_exits), series_style(exit_index).marker
-            ax.vlines(x, low, high, color=REFERENCE.color, linewidth=2.5)
-            ax.plot([x, x], [low, high], marker, color=REFERENCE.color, markersize=5)
-
-
-def _shift(exit_index: int, num_exits: int) -> float:
-    """How far the bars of an exit stand beside the middle of their group."""
-    return (exit_index - (num_exits - 1) / 2) * 0.7 / num_exits
-
-
-def _words(exit_index: int, results: Sequence[Evaluation], region: OperatingRegion) -> str:
-    first, last = percent(results[0].accuracy), percent(results[-1].accuracy)
-    return (
-        f"exit {exit_index + 1} accuracy from {first} to {last}, operating region "
-        f"{region.low:.2f} to {region.high:.2f} nats"
-    )
+    """A bar from low to high at each place, with a marker at both ends."""
+    ends = np.array(bars)
+    ax.vlines(places, ends[:, 0], ends[:, 1], color=color, linewidth=2.5)
+    for values, name in zip(ends.T, (label, None), strict=True):
+        ax.plot(places, values, marker, color=color, markersize=5, label=name)

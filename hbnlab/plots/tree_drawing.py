@@ -10,8 +10,8 @@ from matplotlib.collections import LineCollection
 
 from hbnlab.formatting import spoken
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.plots.alt import set_description
-from hbnlab.plots.canvas import AS_IT_IS, one_axes
+from hbnlab.plots.alt_text import set_description
+from hbnlab.plots.canvas import PLAIN_TEXT, WIDEST, one_axes
 from hbnlab.plots.palette import GREY, level_style
 
 # The drawing is laid out in characters across and classes down, so that names never overlap.
@@ -19,13 +19,20 @@ _CHARACTER_INCHES = 0.066
 _ROW_INCHES = 0.16
 _FONT = 7.5
 _LINK = 4.0
-_ROWS_A_COLUMN = 35
-_WIDEST_INCHES = 10.0
+_ROWS_PER_COLUMN = 35
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A class in the drawing: its place, and where its line to the children turns."""
+    """A class in the drawing.
+
+    Attributes:
+        level: of the class.
+        name: as it is written.
+        x: in characters from the left.
+        y: in rows from the top.
+        parent_y: where its line comes from; None at the coarsest level.
+    """
 
     level: int
     name: str
@@ -38,6 +45,12 @@ def hierarchy_tree(hierarchy: Hierarchy, *, ax: Axes | None = None) -> Axes:
     """Draw the tree from left (coarse) to right (fine); a large one in several columns.
 
     Readable up to some two hundred finest classes; beyond, ``Hierarchy.to_text`` serves better.
+
+    Example:
+        >>> tree = Hierarchy.from_dict({"pet": ["cat", "dog"], "bird": ["owl"]})
+        >>> ax = hierarchy_tree(tree)
+        >>> len(ax.lines)  # a marker for each class
+        5
     """
     starts = _level_starts(hierarchy)
     columns = _columns(hierarchy, starts[-1] * _CHARACTER_INCHES)
@@ -48,10 +61,9 @@ def hierarchy_tree(hierarchy: Hierarchy, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(-1, width), ylim=(int(rows) + 0.2, -2.2))
     ax.axis("off")
     for number, column in enumerate(columns):
-        offset = number * starts[-1]
-        _draw_header(ax, hierarchy, [offset + start for start in starts])
-        nodes = list(_place(hierarchy, column, [offset + start for start in starts]))
-        _draw_nodes(ax, nodes, hierarchy.num_levels)
+        shifted = [number * starts[-1] + start for start in starts]
+        _draw_header(ax, hierarchy, shifted)
+        _draw_nodes(ax, list(_nodes(hierarchy, column, shifted)), shifted, hierarchy.num_levels)
     set_description(ax, _words(hierarchy))
     return ax
 
@@ -68,7 +80,7 @@ def _level_starts(hierarchy: Hierarchy) -> list[float]:
 def _columns(hierarchy: Hierarchy, inches: float) -> list[list[int]]:
     """Share the coarsest classes out over columns of about the same number of rows."""
     sizes = hierarchy.leaf_counts(0).tolist()
-    number = max(1, min(math.ceil(sum(sizes) / _ROWS_A_COLUMN), int(_WIDEST_INCHES / inches)))
+    number = max(1, min(math.ceil(sum(sizes) / _ROWS_PER_COLUMN), int(WIDEST / inches)))
     columns: list[list[int]] = [[] for _ in range(number)]
     above = 0
     for index, size in enumerate(sizes):
@@ -77,10 +89,10 @@ def _columns(hierarchy: Hierarchy, inches: float) -> list[list[int]]:
     return [column for column in columns if column]
 
 
-def _place(hierarchy: Hierarchy, column: list[int], starts: list[float]) -> Iterator[_Node]:
-    """Put every class of a column at the height of the middle of its finest classes."""
+def _nodes(hierarchy: Hierarchy, column: list[int], starts: list[float]) -> Iterator[_Node]:
+    """Every class of a column, at the height of the middle of its finest classes."""
     leaves = [leaf for index in column for leaf in hierarchy.leaves(0, index)]
-    # Siblings stand together, whatever their numbers are.
+    # Siblings stand together, whatever their indices are.
     paths = hierarchy.label_table(torch.arange(hierarchy.num_classes[-1])).tolist()
     leaves.sort(key=lambda leaf: paths[leaf])
     row = {leaf: float(number) for number, leaf in enumerate(leaves)}
@@ -103,29 +115,22 @@ def _draw_header(ax: Axes, hierarchy: Hierarchy, starts: list[float]) -> None:
         ax.text(starts[level], -1.4, text, color=style.color, weight="bold", fontsize=_FONT + 1)
 
 
-def _draw_nodes(ax: Axes, nodes: list[_Node], num_levels: int) -> None:
-    """Elbows from parent to child, a marker at each class and its name, on white, over the line."""
+def _draw_nodes(ax: Axes, nodes: list[_Node], starts: list[float], num_levels: int) -> None:
+    """Elbows from parent to child, and a marker and a name, on white, for each class."""
     lines = []
     for node in nodes:
         if node.parent_y is not None:
             elbow = node.x - _LINK / 2
             lines.append([(elbow, node.parent_y), (elbow, node.y), (node.x, node.y)])
         if node.level < num_levels - 1:
-            end = min(other.x for other in nodes if other.level == node.level + 1) - _LINK / 2
-            lines.append([(node.x, node.y), (end, node.y)])
+            lines.append([(node.x, node.y), (starts[node.level + 1] - _LINK / 2, node.y)])
     ax.add_collection(LineCollection(lines, colors=GREY, linewidths=0.7, zorder=1))
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+    look = {"va": "center", "fontsize": _FONT, "bbox": white} | PLAIN_TEXT
     for node in nodes:
         style = level_style(node.level, num_levels)
         ax.plot(node.x - 0.4, node.y, marker=style.marker, color=style.color, markersize=3.5)
-        ax.text(
-            node.x + 0.4,
-            node.y,
-            node.name,
-            va="center",
-            fontsize=_FONT,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-            **AS_IT_IS,
-        )
+        ax.text(node.x + 0.4, node.y, node.name, **look)
 
 
 def _words(hierarchy: Hierarchy) -> str:
@@ -138,5 +143,6 @@ def _words(hierarchy: Hierarchy) -> str:
         sizes = hierarchy.leaf_counts(0)
         low, high = int(sizes.min()), int(sizes.max())
         held = f"{low}" if low == high else f"{low} to {high}"
-        text += f" Each {hierarchy.level_names[0]} class holds {held} {hierarchy.level_names[-1]}."
+        coarsest, finest = hierarchy.level_names[0], hierarchy.level_names[-1]
+        text += f" Number of {finest} classes per {coarsest} class: {held}."
     return text

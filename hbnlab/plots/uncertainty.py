@@ -5,24 +5,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from torch import Tensor
 
 from hbnlab.metrics import Overlap, uncertainties, uncertainty_overlap
-from hbnlab.plots.alt import set_description
+from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     AxesGrid,
     array,
+    check_coarse_level,
     describe_records,
     light_grid,
     listed,
     many_axes,
-    panel_size,
+    name_columns,
+    panel_title,
     shared_legend,
 )
-from hbnlab.plots.palette import BLACK, PALE, level_style
+from hbnlab.plots.palette import BLACK, PALE, Style, level_style
 from hbnlab.records import ExitRecords
 
 _MOST_POINTS = 1000
@@ -37,43 +37,48 @@ def entropies(
     coarse_level: int = 0,
     axes: AxesGrid | None = None,
 ) -> np.ndarray:
-    """Fine and coarse entropies: every value above, their ranges below, one column an exit.
+    """Fine and coarse entropies: every value above, their ranges below, one column per exit.
 
-    Above, a row is an image, or a batch; of more than a thousand every so many-th is drawn. Below,
-    the thin line goes from the lowest to the highest, the thick one holds the middle half, the
-    marker is the median, and the range that both share is shaded.
+    Above, a row is an image or a batch; at most a thousand are drawn, evenly spaced. Below, the
+    thin line spans all values and the thick one the middle half, the marker is the median, and the
+    range that both levels share is shaded.
 
     Args:
         records: with a fine and a coarse head at every exit.
-        batch_size: images whose mean is one value: 1 = single images, 64 in the study.
-        normalised: divide each entropy by ln(classes), for the two have different ceilings.
+        batch_size: images per mean: 1 = single images, 64 in the study.
+        normalised: divide each entropy by ln(classes), because the two have different maxima.
         coarse_level: level of the coarse head.
         axes: two rows with a column for each exit.
 
     Raises:
         ValueError: for an exit that lacks one of the heads.
 
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> entropies(simulated_records())[1, 0].get_xlabel()
+        'entropy (nats)'
+
     Source:
-        Figure 5 of Sanati et al., there of batch means against tau, which does not enter an
-        entropy at all.
+        Figure 5 of Sanati et al., which shows batch means against tau; an entropy does not depend
+        on tau.
     """
     pairs = _pairs(records, batch_size, normalised, coarse_level)
-    exits = len(pairs)
-    grid = many_axes(
-        axes, (2, exits), panel_size(exits, 2.4), sharex=True, sharey="row", ratios=(3, 1)
-    )
+    grid = many_axes(axes, (2, len(pairs)), 2.4, sharex=True, sharey="row", ratios=(3, 1))
     for pair, (above, below) in zip(pairs, grid.T, strict=True):
-        for level, values in pair.by_level:
-            _scatter(above, records, level, values)
-            _range(below, records, level, values)
-        low, high = pair.shared_range
+        series = (pair.coarse, pair.fine)
+        for y, (name, style, values) in enumerate(series):
+            _scatter(above, name, style, values)
+            _range(below, y, style, values)
+        low = max(values.min() for _, _, values in series)
+        high = min(values.max() for _, _, values in series)
         if low < high:
             below.axvspan(low, high, color=PALE, zorder=0)
-        below.set(xlabel=pair.label, ylim=(-0.6, 1.6))
-        below.set_yticks([0, 1], [records.hierarchy.level_names[k] for k, _ in pair.by_level])
-        above.set_title(f"exit {pair.exit_index + 1}")
+        below.set(ylim=(-0.6, 1.6))
+        below.set_yticks([0, 1], [name for name, _, _ in series])
+        above.set_title(pair.name)
         light_grid(above)
         light_grid(below)
+    name_columns(grid[1], pairs[0].label)
     grid[0, 0].set_ylabel("image" if batch_size == 1 else f"batch of {batch_size}")
     shared_legend(grid, outside=axes is None)
     set_description(grid, _words("Scatter and range", records, pairs))
@@ -88,32 +93,35 @@ def entropy_densities(
     coarse_level: int = 0,
     axes: AxesGrid | None = None,
 ) -> np.ndarray:
-    """Densities of fine and coarse entropies, their overlap shaded, one panel an exit.
+    """Densities of fine and coarse entropies, their overlap shaded, one panel per exit.
 
     The shaded area is the overlap coefficient of ``metrics.uncertainty_overlap``. Most entropies of
-    a trained network lie close to 0, so the densities have a square-root scale, on which low ones
-    can be seen beside high ones.
+    a trained network lie near 0, so the densities have a square-root scale, on which low ones can
+    be seen beside high ones.
 
     Args:
         records: with a fine and a coarse head at every exit.
-        batch_size: images whose mean is one value, 1 = single images.
-        normalised: divide each entropy by ln(classes), for the two have different ceilings.
+        batch_size: images per mean; 1 = single images.
+        normalised: divide each entropy by ln(classes), because the two have different maxima.
         coarse_level: level of the coarse head.
         axes: one for each exit.
 
     Raises:
         ValueError: for an exit that lacks one of the heads.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> len(entropy_densities(simulated_records(num_exits=4)))
+        4
     """
     pairs = _pairs(records, batch_size, normalised, coarse_level)
-    exits = len(pairs)
-    grid = many_axes(axes, (1, exits), panel_size(exits, 3.0), sharex=True, sharey=True)[0]
+    grid = many_axes(axes, (1, len(pairs)), 3.0, sharex=True, sharey=True)[0]
     for pair, ax in zip(pairs, grid, strict=True):
-        _densities(ax, records, pair)
-        title = f"exit {pair.exit_index + 1}: overlap {pair.overlap.coefficient:.2f}"
-        ax.set_title(title, fontsize=10)
-        ax.set_xlabel(pair.label)
+        _densities(ax, pair)
+        panel_title(ax, len(pairs), 10.0, pair.name, f"overlap {pair.overlap.coefficient:.2f}")
         light_grid(ax)
         ax.set_yscale("function", functions=(_root, np.square))
+    name_columns(grid, pairs[0].label)
     unit = "" if normalised else "1 / nat, "
     grid[0].set_ylabel(f"density ({unit}square-root scale)")
     shared_legend(grid, outside=axes is None)
@@ -121,27 +129,27 @@ def entropy_densities(
     return grid
 
 
+_Series = tuple[str, Style, Float[np.ndarray, " value"]]
+"""Name of a level, its style, and the entropies of its head."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """Coarse and fine entropies of one exit, and how far they overlap.
+    """Entropies of one exit, by image or batch, and how far they overlap.
 
     Attributes:
-        exit_index: from 0.
-        by_level: level and entropies, coarse and then fine.
+        name: of the exit.
+        coarse: the coarse head.
+        fine: the finest head.
         overlap: of the two, from as many bins as ``bins``.
         bins: of the histograms that stand for the densities.
     """
 
-    exit_index: int
-    by_level: tuple[tuple[int, Float[Tensor, " value"]], tuple[int, Float[Tensor, " value"]]]
+    name: str
+    coarse: _Series
+    fine: _Series
     overlap: Overlap
     bins: int
-
-    @property
-    def shared_range(self) -> tuple[float, float]:
-        """From the larger of the two smallest to the smaller of the two largest."""
-        values = [entropies for _, entropies in self.by_level]
-        return max(float(v.min()) for v in values), min(float(v.max()) for v in values)
 
     @property
     def label(self) -> str:
@@ -153,32 +161,31 @@ def _pairs(
     records: ExitRecords, batch_size: int, normalised: bool, coarse_level: int
 ) -> list[_Pair]:
     """What the figures of this module draw, for every exit."""
+    check_coarse_level(records, coarse_level)
+    tree, how = records.hierarchy, {"normalised": normalised, "batch_size": batch_size}
     pairs = []
     for exit_index in range(records.num_exits):
         coarse, fine = (
-            uncertainties(records, exit_index, level, normalised=normalised, batch_size=batch_size)
-            for level in (coarse_level, -1)
+            (
+                tree.level_names[level],
+                level_style(level, tree.num_levels),
+                array(uncertainties(records, exit_index, level, **how)),
+            )
+            for level in (coarse_level, tree.finest)
         )
         # Few values need few bins.
-        bins = min(_MOST_BINS, 2 * math.isqrt(len(fine)))
+        bins = min(_MOST_BINS, 2 * math.isqrt(len(fine[-1])))
         overlap = uncertainty_overlap(
-            records,
-            exit_index,
-            coarse_level=coarse_level,
-            normalised=normalised,
-            batch_size=batch_size,
-            bins=bins,
+            records, exit_index, coarse_level=coarse_level, bins=bins, **how
         )
-        by_level = ((coarse_level, coarse), (records.hierarchy.finest, fine))
-        pairs.append(_Pair(exit_index, by_level, overlap, bins))
+        pairs.append(_Pair(f"exit {exit_index + 1}", coarse, fine, overlap, bins))
     return pairs
 
 
-def _scatter(ax: Axes, records: ExitRecords, level: int, values: Float[Tensor, " value"]) -> None:
-    style = level_style(level, records.hierarchy.num_levels)
+def _scatter(ax: Axes, name: str, style: Style, values: np.ndarray) -> None:
     every = math.ceil(len(values) / _MOST_POINTS)
     ax.scatter(
-        array(values[::every]),
+        values[::every],
         np.arange(0, len(values), every),
         s=8,
         marker=style.marker,
@@ -187,30 +194,27 @@ def _scatter(ax: Axes, records: ExitRecords, level: int, values: Float[Tensor, "
         linewidths=0.6,
         alpha=0.7,
         rasterized=True,  # thousands of markers make a heavy SVG
-        label=records.hierarchy.level_names[level],
+        label=name,
     )
 
 
-def _range(ax: Axes, records: ExitRecords, level: int, values: Float[Tensor, " value"]) -> None:
-    style = level_style(level, records.hierarchy.num_levels)
-    marks = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], device=values.device, dtype=values.dtype)
-    low, first, median, third, high = torch.quantile(values, marks).tolist()
-    y = int(level == records.hierarchy.finest)
+def _range(ax: Axes, y: int, style: Style, values: np.ndarray) -> None:
+    low, first, median, third, high = np.quantile(values, [0.0, 0.25, 0.5, 0.75, 1.0])
     ax.hlines(y, low, high, color=style.color, linewidth=1.5)
     ax.hlines(y, first, third, color=style.color, linewidth=7, alpha=0.6)
     ax.plot(median, y, style.marker, color="white", markeredgecolor=BLACK, markersize=6)
 
 
-def _densities(ax: Axes, records: ExitRecords, pair: _Pair) -> None:
-    both = torch.cat([values for _, values in pair.by_level])
-    low, high = float(both.min()), float(both.max())
+def _densities(ax: Axes, pair: _Pair) -> None:
+    series = (pair.coarse, pair.fine)
+    low = float(min(values.min() for _, _, values in series))
+    high = float(max(values.max() for _, _, values in series))
     edges = np.linspace(low, high if high > low else low + 1e-6, pair.bins + 1)
-    heights = [np.histogram(array(v), edges, density=True)[0] for _, v in pair.by_level]
+    heights = [np.histogram(values, edges, density=True)[0] for _, _, values in series]
     ax.stairs(np.minimum(*heights), edges, fill=True, color="#BBBBBB", hatch="///", label="overlap")
-    for (level, _), height in zip(pair.by_level, heights, strict=True):
-        style = level_style(level, records.hierarchy.num_levels)
+    for (name, style, _), height in zip(series, heights, strict=True):
         look = {"color": style.color, "linestyle": style.linestyle, "linewidth": 1.6}
-        ax.stairs(height, edges, **look, label=records.hierarchy.level_names[level])
+        ax.stairs(height, edges, **look, label=name)
 
 
 def _root(values: np.ndarray) -> np.ndarray:
@@ -218,8 +222,8 @@ def _root(values: np.ndarray) -> np.ndarray:
 
 
 def _words(what: str, records: ExitRecords, pairs: Sequence[_Pair]) -> str:
-    said = listed(
-        f"exit {pair.exit_index + 1} overlap coefficient {pair.overlap.coefficient:.2f}, "
+    overlaps = listed(
+        f"{pair.name} overlap coefficient {pair.overlap.coefficient:.2f}, "
         f"fine above coarse in {100 * pair.overlap.auroc:.0f} % of pairs"
         for pair in pairs
     )
@@ -227,4 +231,4 @@ def _words(what: str, records: ExitRecords, pairs: Sequence[_Pair]) -> str:
     unit = "entropies over ln(classes)" if overlap.normalised else "entropies in nats"
     size = overlap.batch_size
     each = "single images" if size == 1 else f"means of {size} images"
-    return f"{what} of fine and coarse {unit}, of {each} ({describe_records(records)}): {said}."
+    return f"{what} of fine and coarse {unit}, of {each} ({describe_records(records)}): {overlaps}."
