@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from hbnlab.formatting import millions, percent, plural, spoken
+from hbnlab.formatting import millions, percent, plural
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.metrics import Evaluation, PublishedResults, ReferenceCurve, cell_table, sweep
 from hbnlab.plots.alt_text import set_description
@@ -141,7 +141,7 @@ def _exit_lines(
 def _draw_policies(
     ax: Axes, rows: Sequence[_Row], policies: Sequence[Policy], results: Sequence[Evaluation]
 ) -> None:
-    """Operating points, with the settings of the first and the last.
+    """Operating points, with what tells the first and the last apart.
 
     Specificity is their colour where they differ in it.
     """
@@ -151,7 +151,7 @@ def _draw_policies(
     ax.plot(x, y, color=GREY, linewidth=1.0, zorder=1)
     look: dict[str, Any] = {"cmap": SEQUENTIAL, "vmin": 0.0, "vmax": 1.0, "zorder": 3}
     look |= {"marker": "D", "s": 42, "edgecolors": BLACK, "linewidths": 0.6}
-    names = ", ".join(dict.fromkeys(type(policy).__name__ for policy in policies))
+    names = ", ".join(dict.fromkeys(policy.title for policy in policies))
     differ = max(shade) > min(shade)
     label = names if differ else f"{names}, {percent(shade[0])} fine"
     points = ax.scatter(x, y, c=shade, label=label, **look)
@@ -162,19 +162,13 @@ def _draw_policies(
     flops = [row["flops"] / 1e6 for row in rows]
     ends = sorted({0, len(policies) - 1}, key=lambda number: -y[number])
     for number, (offset, upright) in zip(ends, ((3, "bottom"), (-3, "top")), strict=False):
-        settings = _numbers_of(policies[number])
-        if settings:
+        name = policies[number].point_label
+        if name:
             nearest = min(flops, key=lambda at: abs(at - x[number]))
             to_right = nearest < x[number] or x[number] < max(flops) / 5
             aside, side = (8, "left") if to_right else (-8, "right")
-            text = f"{settings}: {percent(shade[number])} fine"
+            text = f"{name}: {percent(shade[number])} fine"
             _note(ax, text, (x[number], y[number]), (aside, offset), ha=side, va=upright)
-
-
-def _numbers_of(policy: Policy) -> str:
-    """The settings of a policy that are single numbers, in words."""
-    numbers = {key: value for key, value in policy.settings().items() if isinstance(value, float)}
-    return ", ".join(f"{spoken(name)} {value:.2g}" for name, value in numbers.items())
 
 
 def _note_exit(ax: Axes, row: _Row, rows: Sequence[_Row], results: Sequence[Evaluation]) -> None:

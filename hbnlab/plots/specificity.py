@@ -1,6 +1,5 @@
 """How much accuracy is paid for specific answers."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -118,8 +117,7 @@ def _policies(
 ) -> Sequence[Policy]:
     """What a network can do with all images at one exit, from coarse to fine."""
     if records.has_gate:
-        thresholds = [math.inf if n == exit_index else 0.0 for n in range(records.num_exits - 1)]
-        return [SemanticGate(thresholds, coarse_level=coarse_level)]
+        return [SemanticGate.at_exit(exit_index, records.num_exits, coarse_level=coarse_level)]
     levels = [level for e, level in records.cells if e == exit_index]
     if len(levels) == 1:
         return [ForcedExit(exit_index, levels[0])]

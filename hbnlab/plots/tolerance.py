@@ -1,7 +1,7 @@
 """What the fine tolerance does at each exit, and over which values it does anything."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -195,9 +195,9 @@ def policies_at_exit(
     batch_size: int,
 ) -> list[FineTolerance]:
     """The policies that let every image leave at one exit, one for each fine tolerance."""
-    thresholds = FineTolerance.at_exit(exit_index, records.num_exits, 0.0).thresholds
-    per: dict[str, Any] = {"per": "batch", "batch_size": batch_size} if batch_size > 1 else {}
-    return [FineTolerance(thresholds, t, coarse_level=coarse_level, **per) for t in tolerances]
+    policy = FineTolerance.at_exit(exit_index, records.num_exits, 0.0, coarse_level=coarse_level)
+    policy = policy.with_batch_size(None if batch_size == 1 else batch_size)
+    return [replace(policy, fine_tolerance=tolerance) for tolerance in tolerances]
 
 
 def _default_tolerances(
