@@ -1,6 +1,6 @@
 """What the fine tolerance does at each exit, and over which values it does anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -93,11 +93,7 @@ def accuracy_against_tolerance(
         results, column = sweep(policies, records), grid[:, exit_index]
         _draw_column(column, values, results, region, curves[exit_index])
         column[0].set_title(f"exit {exit_index + 1}")
-        effects.append(
-            f"exit {exit_index + 1} accuracy from {percent(results[0].accuracy)} to "
-            f"{percent(results[-1].accuracy)}, operating region {region.low:.2f} to "
-            f"{region.high:.2f} nats"
-        )
+        effects.append(_effect(exit_index, results, region))
     name_columns(grid[1], TOLERANCE_LABEL)
     grid[0, 0].set_ylabel("accuracy")
     grid[1, 0].set_ylabel(SPECIFICITY_LABEL)
@@ -146,26 +142,17 @@ def operating_regions(
     sizes = _default_sizes(len(records)) if batch_sizes is None else list(batch_sizes)
     if not sizes:
         raise ValueError("batch_sizes must hold at least one size, got none")
-    exits = range(records.num_exits)
     rows = [
         [
             operating_region(
-                records, e, coarse_level=coarse_level, batch_size=size, coverage=coverage
+                records, exit_index, coarse_level=coarse_level, batch_size=size, coverage=coverage
             )
             for size in sizes
         ]
-        for e in exits
+        for exit_index in range(records.num_exits)
     ]
-    found = {} if published is None else published.get("operating_region", {})
     ax = one_axes(ax, (8.0, 4.2))
-    for exit_index, row in enumerate(rows):
-        bars = [(region.low, region.high) for region in row]
-        shift = (exit_index - (len(exits) - 1) / 2) * 0.7 / len(exits)
-        places, style = np.arange(len(sizes)) + shift, series_style(exit_index)
-        _draw_bars(ax, places, bars, style.marker, style.color, f"exit {exit_index + 1}")
-        if str(exit_index + 1) in found:
-            bars = [found[str(exit_index + 1)]]
-            _draw_bars(ax, np.array([len(sizes) + shift]), bars, style.marker, GREY)
+    _draw_regions(ax, rows, {} if published is None else published.get("operating_region", {}))
     labels = [str(size) for size in sizes]
     if published is not None:
         labels.append(f"published, {_PUBLISHED_BATCH}")
@@ -215,6 +202,14 @@ def _default_sizes(num_images: int) -> list[int]:
     return [2**power for power in range(10) if power == 0 or 4 * 2**power <= num_images]
 
 
+def _effect(exit_index: int, results: Sequence[Evaluation], region: OperatingRegion) -> str:
+    first, last = percent(results[0].accuracy), percent(results[-1].accuracy)
+    return (
+        f"exit {exit_index + 1} accuracy from {first} to {last}, operating region "
+        f"{region.low:.2f} to {region.high:.2f} nats"
+    )
+
+
 def _draw_column(
     column: np.ndarray,
     tolerances: Sequence[float],
@@ -236,6 +231,20 @@ def _draw_column(
         look = {"color": GREY, "linestyle": ":"}
         above.plot(curve.tolerances, curve.accuracy, **look, label="published, accuracy")
         below.plot(curve.tolerances, curve.specificity, **look)
+
+
+def _draw_regions(
+    ax: Axes, rows: Sequence[Sequence[OperatingRegion]], published: Mapping[str, Sequence[float]]
+) -> None:
+    """A bar for each exit at each batch size, the exits side by side, then the published ones."""
+    for exit_index, row in enumerate(rows):
+        shift = (exit_index - (len(rows) - 1) / 2) * 0.7 / len(rows)
+        style, name = series_style(exit_index), f"exit {exit_index + 1}"
+        bars = [(region.low, region.high) for region in row]
+        _draw_bars(ax, np.arange(len(row)) + shift, bars, style.marker, style.color, name)
+        if str(exit_index + 1) in published:
+            bars = [published[str(exit_index + 1)]]
+            _draw_bars(ax, np.array([len(row) + shift]), bars, style.marker, GREY)
 
 
 def _draw_bars(
