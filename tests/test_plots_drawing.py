@@ -186,7 +186,7 @@ def test_training_curves_leave_post_training_out_and_the_other_way_round():
     assert list(product) == pytest.approx([0.16, 0.25, 0.36])
 
 
-def test_the_frontier_joins_what_no_policy_beats():
+def test_the_line_joins_the_points_on_the_pareto_front():
     records = random_records(64, gate=False)
     results = {
         "tolerance": metrics.sweep(some_policies(records), records),

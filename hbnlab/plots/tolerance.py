@@ -79,31 +79,26 @@ def accuracy_against_tolerance(
     if tolerances is not None and not len(tolerances):
         raise ValueError("tolerances must hold at least one tolerance, got none")
     check_coarse_level(records, coarse_level)
-    exits = range(records.num_exits)
-    regions = [
-        operating_region(records, e, coarse_level=coarse_level, batch_size=batch_size)
-        for e in exits
-    ]
-    curves = reference_curves(published, "gran-hbn", len(exits))
+    exits, how = records.num_exits, {"coarse_level": coarse_level, "batch_size": batch_size}
+    regions = [operating_region(records, exit_index, **how) for exit_index in range(exits)]
+    curves = reference_curves(published, "gran-hbn", exits)
     values = _default_tolerances(regions, curves) if tolerances is None else sorted(tolerances)
-    grid = many_axes(axes, (2, len(exits)), 2.6, sharex=True, sharey="row")
+    grid = many_axes(axes, (2, exits), 2.6, sharex=True, sharey="row")
     effects = []
     for exit_index, region in enumerate(regions):
-        policies = policies_at_exit(records, exit_index, values, coarse_level, batch_size)
-        results, column = sweep(policies, records), grid[:, exit_index]
-        _draw_column(column, values, results, region, curves[exit_index])
-        column[0].set_title(f"exit {exit_index + 1}")
+        results = sweep(policies_at_exit(records, exit_index, values, **how), records)
+        _draw_column(grid[:, exit_index], values, results, region, curves[exit_index])
+        grid[0, exit_index].set_title(f"exit {exit_index + 1}")
         effects.append(_effect(exit_index, results, region))
     name_columns(grid[1], TOLERANCE_LABEL)
     grid[0, 0].set_ylabel("accuracy")
     grid[1, 0].set_ylabel(SPECIFICITY_LABEL)
     shared_legend(grid, outside=axes is None)
-    set_description(
-        grid,
+    words = (
         f"Accuracy and specificity against the fine tolerance from {values[0]:.2f} to "
-        f"{values[-1]:.2f} nats, {decided(batch_size)} ({describe_records(records)}): "
-        f"{listed(effects)}." + published_words(published),
+        f"{values[-1]:.2f} nats, {decided(batch_size)} ({describe_records(records)})"
     )
+    set_description(grid, f"{words}: {listed(effects)}.{published_words(published)}")
     return grid
 
 
@@ -161,16 +156,9 @@ def operating_regions(
     light_grid(ax)
     ax.grid(False, axis="x")
     ax.legend(**LEGEND)
-    widths = listed(
-        f"exit {exit_index + 1} from {row[0].width:.2f} nats at {row[0].batch_size} to "
-        f"{row[-1].width:.2f} at {row[-1].batch_size}"
-        for exit_index, row in enumerate(rows)
-    )
-    set_description(
-        ax,
-        "Operating region of the fine tolerance against the batch size "
-        f"({describe_records(records)}); width: {widths}." + published_words(published),
-    )
+    words = "Operating region of the fine tolerance against the batch size"
+    words = f"{words} ({describe_records(records)}); {_widths(rows)}."
+    set_description(ax, words + published_words(published))
     return ax
 
 
@@ -245,6 +233,14 @@ def _draw_regions(
         if str(exit_index + 1) in published:
             bars = [published[str(exit_index + 1)]]
             _draw_bars(ax, np.array([len(row) + shift]), bars, style.marker, GREY)
+
+
+def _widths(rows: Sequence[Sequence[OperatingRegion]]) -> str:
+    return "width: " + listed(
+        f"exit {exit_index + 1} from {row[0].width:.2f} nats at {row[0].batch_size} to "
+        f"{row[-1].width:.2f} at {row[-1].batch_size}"
+        for exit_index, row in enumerate(rows)
+    )
 
 
 def _draw_bars(
