@@ -271,5 +271,5 @@ def test_classes_and_difficulties_that_are_not_there_are_refused(classes, diffic
 
 def test_rendering_nothing_is_refused():
     nothing = torch.tensor([], dtype=torch.int64)
-    with pytest.raises(ValueError, match="at least one, got 0 and 0"):
+    with pytest.raises(ValueError, match="at least 1, got 0 and 0"):
         glyphs.render(nothing, nothing.float(), torch.Generator())
