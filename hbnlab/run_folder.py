@@ -9,6 +9,7 @@
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -74,6 +75,37 @@ def trained_width(preset: str, width: float | None) -> float:
     if width is not None:
         return width
     return QUICK_WIDTH if preset == "quick" else 1.0
+
+
+def preset_config(
+    preset: str, model: str, dataset: str, *, published_code: bool = False, **changes: Any
+) -> TrainConfig:
+    """The settings of a preset, with changes.
+
+    Args:
+        preset: ``"quick"``, ``"readme"`` or ``"paper"``.
+        model: name of the network, which ``"paper"`` depends on.
+        dataset: name of the data set, which ``"quick"`` depends on.
+        published_code: with ``"paper"``, weight the losses as the study's code does.
+        changes: any field of ``TrainConfig``.
+    """
+    if preset == "paper":
+        return TrainConfig.paper(model, published_code=published_code, **changes)
+    if preset == "readme":
+        return TrainConfig.readme(**changes)
+    return TrainConfig.quick(dataset, **changes)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work that it is for.
+
+    Raises:
+        OSError: as writing the file would.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; a file is to be written there")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def train_run(

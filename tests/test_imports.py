@@ -15,7 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("IPython", "ipywidgets", "matplotlib", "pandas", "sklearn", "torchvision")
-DRAWING = ("hbnlab.data.glyphs", "hbnlab.plots", "hbnlab.widgets")  # these load matplotlib
+# These load matplotlib.
+DRAWING = ("hbnlab.data.glyphs", "hbnlab.plots", "hbnlab.report.figures", "hbnlab.widgets")
 SOURCES = sorted((ROOT / "hbnlab").rglob("*.py"))
 
 

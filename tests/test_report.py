@@ -17,15 +17,16 @@ from hbnlab.hierarchy import Hierarchy
 from hbnlab.history import CellScore, Epoch, History
 from hbnlab.metrics import evaluate, operating_region, sweep, uncertainty_overlap
 from hbnlab.policies import ForcedExit
-from hbnlab.records import ExitRecords
-from hbnlab.report import Plan, published_results, reproduce
-from hbnlab.report.differences import DIFFERENCES
-from hbnlab.report.measured import kept_records
+from hbnlab.records import ExitRecords, simulated_records
+from hbnlab.report import Plan, differences, published_results, reproduce
+from hbnlab.report.figures import FIGURES, Subject, draw_figures
+from hbnlab.report.measured import Measured, Times, kept_records
 from hbnlab.report.protocol import OURS, PUBLISHED, forced_exits
-from hbnlab.report.published import published_row
-from hbnlab.report.report_tables import markdown_table, shown
+from hbnlab.report.published import published_counterpart, published_row
+from hbnlab.report.report_tables import markdown_table, with_interval
+from hbnlab.report.reproduction import write_report
 from hbnlab.report.results import KEYS, plain
-from hbnlab.report.seeds import across_seeds, spread
+from hbnlab.report.seeds import across_seeds, mean_interval
 from hbnlab.run_folder import DataChoice, report_policies
 
 TREE = Hierarchy.from_dict({"warm": ["red", "yellow"], "cool": ["green", "blue", "violet"]})
@@ -146,7 +147,7 @@ def test_the_page_names_what_was_run_and_what_was_not(report, bundled, tmp_path)
     assert "**colours** (2 coarse > 5 fine classes)" in page
     assert "CIFAR-100, the data set of the study, was not run here" in page
     assert "hbnlab reproduce --dataset cifar100" in page
-    assert f"Training curves of {', '.join(models.NAMES)} are not shown" in page
+    assert f"Training curves of {', '.join(models.NAMES)} are missing" in page
     choice = Colours(name="cifar100")
     there = plan_of(tmp_path, choice=choice, names=("gran-hbn",), paper_protocol=True)
     page = reproduce(there, progress=False).read_text()
@@ -159,8 +160,8 @@ def test_the_page_names_what_was_run_and_what_was_not(report, bundled, tmp_path)
 def test_all_differences_are_named_with_all_sides(report):
     page = (report / "report.md").read_text()
     rows = table_under(page, "Where the protocols differ")
-    assert [row[0] for row in rows] == [str(n) for n in range(1, len(DIFFERENCES) + 1)]
-    assert len(DIFFERENCES) >= 13
+    assert [row[0] for row in rows] == [str(n) for n in range(1, len(differences()) + 1)]
+    assert len(differences()) >= 13
     assert all(all(row) and len(row) == 5 for row in rows)
 
 
@@ -197,7 +198,7 @@ def test_the_table_of_exits_holds_what_the_metrics_say(report):
 
 def test_rules_are_fitted_on_validation_images_and_measured_on_test_images(report):
     val, test = records_of("gran-hbn", "val"), records_of("gran-hbn")
-    rows = numbers_in(report)["networks"]["gran-hbn"][0]["rules"]
+    rows = numbers_in(report)["networks"]["gran-hbn"][0]["policies"]
     policies = report_policies(val)
     assert [row["name"] for row in rows] == list(policies)
     for row, policy in zip(rows, policies.values(), strict=True):
@@ -225,7 +226,7 @@ def test_results_explain_their_keys_and_name_their_source(report):
     assert results["keys"] == KEYS
     found = set(results) | set(results["networks"]["gran-hbn"][0])
     found |= set(results["networks"]["gran-hbn"][0]["exits"][0])
-    assert set(KEYS) & found >= {"networks", "across_seeds", "exits", "rules", "specificity"}
+    assert set(KEYS) & found >= {"networks", "across_seeds", "exits", "policies", "specificity"}
     assert results["networks"]["alexnet"][0]["fingerprint"] == records_of("alexnet").fingerprint
     assert "seconds" not in json.dumps(results)
 
@@ -346,7 +347,7 @@ def test_the_paper_report_is_of_augmented_images_and_all_tolerances(paper_report
     gran = results["networks"]["gran-hbn"][0]
     assert [len(row["accuracy"]) for row in gran["sweep"]] == [50] * 3
     assert {row["answers"] for row in gran["exits"]} == {"tolerance 0.00", "tolerance 0.98"}
-    assert not {"rules", "calibration"} & gran.keys()
+    assert not {"policies", "calibration"} & gran.keys()
     network = models.create("b-alexnet", weights="colours")
     drawn = collect_records(network, test, augment=torch.Generator().manual_seed(0))
     row = results["networks"]["b-alexnet"][0]["exits"][2]
@@ -412,7 +413,7 @@ def test_seeds_are_trained_each_and_reported_with_intervals(tmp_path):
         assert last["accuracy"]["mean"] == pytest.approx(sum(values) / 2, abs=1e-5)
     assert "means over 2 trainings" in page
     assert "figures/training-alexnet.png" in page
-    checkpoint = tmp_path / "runs" / "quick" / "alexnet" / "seed-1" / "checkpoint.safetensors"
+    checkpoint = plan.run_folder("alexnet", 1) / "checkpoint.safetensors"
     before = checkpoint.read_bytes()
     again = reproduce(replace(plan, seeds=(1,)), progress=False).parent
     assert checkpoint.read_bytes() == before
@@ -420,14 +421,15 @@ def test_seeds_are_trained_each_and_reported_with_intervals(tmp_path):
 
 
 def test_intervals_over_seeds_are_those_of_students_t():
-    stats = pytest.importorskip("scipy.stats")
+    from scipy import stats
+
     for values in ([0.5, 0.7], [1.0, 2.0, 4.0, 4.5], [0.1 * n * n for n in range(12)]):
-        found = spread(values)
+        found = mean_interval(values)
         mean, error = stats.tmean(values), stats.sem(values)
         low, high = stats.t.interval(0.95, len(values) - 1, mean, error)
-        assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-3)
-    with pytest.raises(ValueError, match="two values or more, got 1"):
-        spread([0.5])
+        assert (found["low"], found["high"]) == pytest.approx((low, high))
+    with pytest.raises(ValueError, match="at least two values, got 1"):
+        mean_interval([0.5])
 
 
 def test_across_seeds_keeps_what_agrees_and_spreads_what_differs():
@@ -440,11 +442,11 @@ def test_across_seeds_keeps_what_agrees_and_spreads_what_differs():
 
 def test_a_number_is_shown_with_its_interval():
     row = {"accuracy": 0.5, "intervals": {"accuracy": [0.4, 0.61]}, "flops": 2e6, "lost": None}
-    assert shown([row], "accuracy") == "50.0 (40.0 to 61.0)"
-    assert shown([row], "flops", factor=1e-6, digits=2) == "2.00"
-    assert shown([row], "lost") == "-"
-    assert shown([{"gap": -0.001}], "gap", factor=1, digits=2) == "0.00"
-    assert shown([row, row], "flops", factor=1e-6, digits=2) == "2.00"
+    assert with_interval([row], "accuracy", factor=100, digits=1) == "50.0 (40.0 to 61.0)"
+    assert with_interval([row], "flops", factor=1e-6, digits=2) == "2.00"
+    assert with_interval([row], "lost") == "-"
+    assert with_interval([{"gap": -0.001}], "gap", factor=1, digits=2) == "0.00"
+    assert with_interval([row, row], "flops", factor=1e-6, digits=2) == "2.00"
     assert (
         markdown_table(["a", "b"], [["x|y", "1"]]) == "| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n"
     )
@@ -460,6 +462,10 @@ def test_a_number_is_shown_with_its_interval():
         ({"names": ()}, r"each once, got \[\]"),
         ({"seeds": (0, 1)}, "bundled weights are those of one seed, got 2 seeds; .* --seeds 2"),
         ({"seeds": (-1,), "weights": "train"}, r"from 0 up, each once, got \[-1\]"),
+        ({"preset": "paper", "width": 1.0}, "contradicts preset='paper', width=1.0; train"),
+        ({"settings": {"epochs": 1}}, "contradicts epochs=1; train them with: .* --weights train"),
+        ({"device": "meta"}, "device"),
+        ({"weights": "train", "settings": {"epochs": -1}}, "epochs"),
         ({"choice": Colours(name="moon")}, "weights are bundled for .*, not for 'moon'; train"),
     ],
 )
@@ -495,10 +501,27 @@ def test_the_paper_preset_trains_as_the_protocol_asks(tmp_path):
     assert plan.train_config("sem-hbn", 3).branch_weights == (1.0, 1.0, 0.8)
     assert plan.train_config("sem-hbn", 3).seed == 3
     printed = replace(plan, paper_protocol=False)
-    assert printed.train_config("sem-hbn", 3).branch_weights == (1.0, 0.8, 0.6)
+    assert printed.train_config("sem-hbn", 3).for_exits(3).branch_weights == (1.0, 0.8, 0.6)
     assert plan.run_folder("sem-hbn", 3) != printed.run_folder("sem-hbn", 3)
     assert replace(plan, preset="readme").train_config("alexnet", 0).batch_size == 256
     assert "--preset paper --seeds 1 --paper-protocol" in plan.command
+
+
+def test_each_training_has_a_folder_that_names_its_settings(tmp_path):
+    plan = plan_of(tmp_path, weights="train")
+    changes = (
+        {},
+        {"width": 0.5},
+        {"settings": {"epochs": 1}},
+        {"settings": {"epochs": 1, "post_epochs": 2}},
+        {"settings": {"branch_weights": (1.0, 0.5, 0.5)}},
+        {"preset": "readme"},
+    )
+    folders = [replace(plan, **change).run_folder("ag-hbn", 0) for change in changes]
+    assert len(set(folders)) == len(changes)
+    assert folders[3].parents[1].name == "quick-epochs-1-post-epochs-2"
+    same = {"width": 0.25, "preset": "quick", "device": "cpu", "settings": {"epochs": 3}}
+    assert replace(plan, **same).run_folder("ag-hbn", 0) == folders[0]
 
 
 # ---------------------------------------------------------------------- the command
@@ -512,3 +535,128 @@ def test_the_command_writes_a_report(bundled, tmp_path, monkeypatch, capsys):
     assert "paper-protocol/report.md" in capsys.readouterr().out.replace("\\", "/")
     assert main(["reproduce", "--out", out, "--weights", "bundled", "--seeds", "2"]) == 1
     assert "--weights train --seeds 2" in capsys.readouterr().err
+    assert main(["reproduce", "--out", out, "--weights", "bundled", "--preset", "paper"]) == 1
+    assert "contradicts preset='paper'" in capsys.readouterr().err
+
+
+def test_the_command_says_how_long_the_gate_is_trained(tmp_path, monkeypatch):
+    plans = []
+    monkeypatch.setattr("hbnlab.report.reproduce", lambda plan: plans.append(plan) or tmp_path)
+    words = ["reproduce", "--preset", "paper", "--num-epochs", "1", "--num-pt-epochs", "2"]
+    assert main(words) == 0
+    assert (plans[0].weights, plans[0].settings) == ("train", {"epochs": 1, "post_epochs": 2})
+    config = plans[0].train_config("ag-hbn", 0)
+    assert (config.epochs, config.post_epochs) == (1, 2)
+    assert "--num-epochs 1 --num-pt-epochs 2" in plans[0].command
+
+
+# ---------------------------------------------------------------------- any exits and levels
+
+
+def tree_of(num_levels):
+    """A tree of so many levels, whose classes are split in two from level to level."""
+    finest = 2 ** (num_levels + 1)
+    levels = range(num_levels, 0, -1)
+    return Hierarchy.from_table(
+        [tuple(f"{level}-{c // 2 ** (level - 1)}" for level in levels) for c in range(finest)]
+    )
+
+
+def measured_of(name, num_exits, hierarchy, *, seed=0, gate=False, heads=None):
+    how = {"hierarchy": hierarchy, "num_exits": num_exits, "gate": gate, "heads": heads}
+    return Measured(
+        name=name,
+        seed=seed,
+        width=1.0,
+        parameters=10,
+        size_mb=0.1,
+        val=simulated_records(60, seed=seed + 1, **how),
+        test=simulated_records(60, seed=seed + 2, **how),
+        history=None,
+        saw_augmented=None,
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Few draws for intervals and no figures, which have tests of their own."""
+    monkeypatch.setattr("hbnlab.report.results.REPEATS", 5)
+    monkeypatch.setattr("hbnlab.report.figures.draw_figures", lambda *_, **__: [])
+
+
+def splits_in(hierarchy, count=60):
+    """Noise for images, with the labels of a tree."""
+    labels = hierarchy.label_table(torch.arange(count) % hierarchy.num_classes[-1])
+    images = torch.zeros(count, 3, 32, 32, dtype=torch.uint8)
+    spread = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "augmentations": ()}
+    parts = {
+        part: TensorSplit(
+            images=images, labels=labels, hierarchy=hierarchy, name="noise", part=part, **spread
+        )
+        for part in ("train", "val", "test")
+    }
+    return Splits(hierarchy=hierarchy, name="noise", **parts)
+
+
+@pytest.mark.parametrize("paper_protocol", [False, True])
+@pytest.mark.parametrize(
+    ("num_exits", "num_levels"), [(1, 2), (2, 1), (2, 3), (4, 2), (3, 4), (2, 5), (7, 6)]
+)
+def test_networks_of_any_number_of_exits_and_levels_are_reported(
+    num_exits, num_levels, paper_protocol, tmp_path, quick
+):
+    tree = tree_of(num_levels)
+    gates = ("ag-hbn",) if num_levels > 1 and num_exits > 1 else ()
+    networks = {
+        name: [measured_of(name, num_exits, tree, gate=name == "ag-hbn")]
+        for name in ("gran-hbn", "mine", *gates)
+    }
+    plan = plan_of(tmp_path, weights="train", paper_protocol=paper_protocol)
+    folder = write_report(plan, splits_in(tree), networks, Times(), progress=False).parent
+    exits = numbers_in(folder)["networks"]["mine"][0]["exits"]
+    assert {row["exit"] for row in exits} == set(range(1, num_exits + 1))
+    assert "mine" in (folder / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("num_exits", "num_levels"), [(4, 1), (2, 3)])
+def test_every_figure_is_drawn_of_any_number_of_exits_and_levels(
+    num_exits, num_levels, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("hbnlab.report.figures.BUDGETS", 2)
+    tree = tree_of(num_levels)
+    networks = {"mine": measured_of("mine", num_exits, tree)}
+    drawn = draw_figures(
+        Subject(networks=networks, test=splits_in(tree).test, protocol=OURS), progress=False
+    )
+    two = {"figure-3-tolerance", "figure-5-entropies", "entropies-per-image", "regions"}
+    two |= {"densities", "densities-normalised"}
+    expected = {figure.name for figure in FIGURES} - (set() if num_levels > 1 else two)
+    assert {figure.name for figure in drawn} == expected
+
+
+def test_the_study_stands_beside_its_own_two_levels_only(tmp_path, quick):
+    tree = tree_of(3)
+    names = tree.level_names
+    networks = {"gran-hbn": [measured_of("gran-hbn", 4, tree)]}
+    plan = plan_of(tmp_path, weights="train")
+    page = write_report(plan, splits_in(tree), networks, Times(), progress=False).read_text()
+    rows = table_under(page, "All images at one exit")
+    study = {(row[1], row[2]): row[8] for row in rows}
+    assert study["1", names[0]] == "-"
+    assert study["1", names[1]] == "64.02"
+    assert study["1", names[2]] == "51.91"
+    assert study["4", names[2]] == "-"
+    assert all(row[2] == "-" for row in table_under(page, "Operating region of the tolerance"))
+
+
+def test_a_row_without_a_counterpart_in_the_study_has_none():
+    two, three = ("coarse", "fine"), ("group", "coarse", "fine")
+    assert published_counterpart("gran-hbn", 0, "fine", two).specificity == 1
+    assert published_counterpart("gran-hbn", 6, "fine", two) is None
+    assert published_counterpart("mine", 0, "fine", two) is None
+    assert published_counterpart("b-alexnet", 0, "coarse", two) is None
+    assert published_counterpart("ag-hbn", 1, "gate", two).specificity == pytest.approx(0.7478)
+    assert published_counterpart("ag-hbn", 1, "gate", three) is None
+    assert published_counterpart("gran-hbn", 1, "tolerance 0.98", three) is None
+    assert published_counterpart("gran-hbn", 1, "group", three) is None
+    assert published_counterpart("gran-hbn", 1, "coarse", three).specificity == 0

@@ -38,7 +38,6 @@ import matplotlib.pyplot as plt
 import hbnlab
 from hbnlab import costs, data, models, plots, report
 from hbnlab.exercises import check, check_function
-from hbnlab.report.differences import DIFFERENCES
 from hbnlab.report.published import published_row
 from hbnlab.run_folder import DataChoice
 from hbnlab.training import TrainConfig, fit
@@ -222,11 +221,12 @@ for name in models.NAMES:
 # reproduction has to choose and say so. **How many such places do you expect?**
 
 # %%
-names = "; ".join(one.what for one in DIFFERENCES)
-print(textwrap.fill(f"{len(DIFFERENCES)} differences: {names}", 90))
-chosen = next(one for one in DIFFERENCES if one.what == "who decides")
-for side in ("study", "ours", "published"):
-    print("\n" + textwrap.fill(f"{chosen.what}, {side}: {getattr(chosen, side)}", 90))
+rows = report.differences()
+names = "; ".join(row["difference"] for row in rows)
+print(textwrap.fill(f"{len(rows)} differences: {names}", 90))
+chosen = next(row for row in rows if row["difference"] == "who decides")
+for side in ("study", "ours", "--paper-protocol"):
+    print("\n" + textwrap.fill(f"who decides, {side}: {chosen[side]}", 90))
 
 # %% [markdown]
 # You met several of them in earlier notebooks, and two of them just now in the numbers themselves.

@@ -153,6 +153,9 @@ def _add_reproduce(commands: Any) -> None:
     )
     reproduce.add_argument("--width", type=float, help="factor on channels, when training")
     reproduce.add_argument("--num-epochs", dest="epochs", type=int, help="when training")
+    reproduce.add_argument(
+        "--num-pt-epochs", dest="post_epochs", type=int, help="when training the gate of AG-HBN"
+    )
     reproduce.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 

@@ -89,8 +89,9 @@ def test(chosen: argparse.Namespace) -> int:
 
 def reproduce(chosen: argparse.Namespace) -> int:
     """Write the study's figures and tables for a data set."""
-    training = ("seeds", "preset", "width", "epochs")
-    asked = any(getattr(chosen, name) is not None for name in training)
+    settings = {"epochs": chosen.epochs, "post_epochs": chosen.post_epochs}
+    training = (chosen.seeds, chosen.preset, chosen.width, *settings.values())
+    asked = any(value is not None for value in training)
     bundled = chosen.dataset in models.bundled_names() and not asked
     seeds = 1 if chosen.seeds is None else chosen.seeds
     plan = report.Plan(
@@ -100,10 +101,10 @@ def reproduce(chosen: argparse.Namespace) -> int:
         weights=chosen.weights or ("bundled" if bundled else "train"),
         seeds=range(seeds),
         paper_protocol=chosen.paper_protocol,
-        preset=chosen.preset or "quick",
+        preset=chosen.preset,
         width=chosen.width,
         device=chosen.device,
-        settings={} if chosen.epochs is None else {"epochs": chosen.epochs},
+        settings={name: value for name, value in settings.items() if value is not None},
     )
     print(f"written to {report.reproduce(plan)}")
     return 0

@@ -2,17 +2,20 @@
 
 | module | what it holds |
 | --- | --- |
-| plan | what is asked for |
+| plan | what to reproduce |
 | protocol | our way to test, and the published one |
 | measured | networks and their records, computed once |
-| results, seeds | the numbers of one network; the same over several seeds |
+| results, seeds | the numbers of one network, and of several seeds |
 | figures | which figures there are |
-| report_tables, differences, page | the page |
+| report_tables | which tables there are |
+| page | report.md; differences.md is part of it |
 | published | the study's own numbers |
+| reproduction | all steps, from a plan to the folder |
 """
 
+from hbnlab.report.page import differences
 from hbnlab.report.plan import Plan
 from hbnlab.report.published import published_results
 from hbnlab.report.reproduction import reproduce
 
-__all__ = ["Plan", "published_results", "reproduce"]
+__all__ = ["Plan", "differences", "published_results", "reproduce"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from hbnlab import models
-from hbnlab.collect import collect_records, network_fingerprint
+from hbnlab.collect import collect_records, records_fingerprint
 from hbnlab.costs import num_parameters, size_mb
 from hbnlab.data import Split, Splits
 from hbnlab.history import History
@@ -105,7 +105,7 @@ def kept_records(
 
     A file that is damaged or of other weights is written again.
     """
-    wanted = f"{network_fingerprint(network)}-{split.fingerprint}"
+    wanted = records_fingerprint(network, split)
     if path.is_file():
         try:
             records = ExitRecords.load(path)

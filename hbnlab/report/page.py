@@ -1,36 +1,47 @@
 """The report as a page of Markdown: what was run, tables, figures, differences, files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from hbnlab.report import report_tables
-from hbnlab.report.differences import DIFFERENCES
-from hbnlab.report.figures import Drawn
+from hbnlab.formatting import millions, percent, plural
 from hbnlab.report.plan import Plan
+from hbnlab.report.report_tables import TABLES
+
+if TYPE_CHECKING:
+    from hbnlab.report.figures import FigureFile
 
 CIFAR100_COMMAND = (
     "hbnlab reproduce --dataset cifar100 --download --weights train --preset paper --paper-protocol"
 )
+_DIFFERENCES = Path(__file__).with_name("differences.md")
 
 
-def write_report(plan: Plan, results: Mapping[str, Any], drawn: Sequence[Drawn]) -> str:
-    """All of report.md; figures are linked from the folder ``figures`` beside it."""
+def write_page(plan: Plan, results: Mapping[str, Any], figures: Sequence["FigureFile"]) -> str:
+    """All of report.md; it links the figures from the folder ``figures`` beside it."""
+    tables = (table.markdown(results) for table in TABLES)
     parts = [
         *_opening(plan, results),
         *_findings(results),
-        *_table_sections(results),
+        *(section for section in tables if section is not None),
+        *_same_heads(results),
         "## Figures\n",
-        *(_figure(one) for one in drawn),
-        *_without_history(results, drawn),
+        *(_figure(figure) for figure in figures),
+        *_without_history(results, figures),
         *_differences(plan),
         *_files(plan),
     ]
     return "\n".join(parts)
 
 
-def figure_path(drawn: Drawn, kind: str) -> str:
-    """Path of a figure's file beside the report."""
-    return f"figures/{drawn.sketch.name}.{kind}"
+def differences() -> list[dict[str, str]]:
+    """Where the study's paper and code disagree, and what each protocol does there.
+
+    Each has ``difference`` (its name), ``study``, ``ours`` and ``--paper-protocol``.
+    """
+    lines = _DIFFERENCES.read_text(encoding="utf-8").splitlines()
+    titles, _, *rows = ([cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines)
+    return [dict(zip(titles[1:], row[1:], strict=True)) for row in rows]
 
 
 def _opening(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
@@ -44,20 +55,22 @@ def _opening(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"The networks of Sanati et al., *Exploiting Class-Granular Classifications to Improve "
         f"Inference Efficiency with Dynamic DNNs*, on the data set **{data['name']}** ({tree} "
-        f"classes): {_which_images(plan, data['images'])}. {_whose_weights(plan, seeds)} Made by\n"
+        f"classes): {_which_images(plan, data['images'])}. {_whose_weights(plan, seeds)} This "
+        "command makes the report:\n"
     )
     yield f"    {plan.command}\n"
     if data["name"] != "cifar100":
         yield (
             "**CIFAR-100, the data set of the study, was not run here.** The columns of the study "
-            "show its numbers on CIFAR-100 at full width after 120 epochs, for the pattern, not "
-            "for the level. This fetches it, trains and tests as the study did:\n"
+            "hold its numbers on CIFAR-100 at full width after 120 epochs: compare patterns with "
+            "them, not values. This command downloads CIFAR-100 and trains and tests as the study "
+            "did:\n"
         )
         yield f"    {CIFAR100_COMMAND}\n"
     elif plan.weights == "train" and plan.preset != "paper":
         yield (
-            "These networks were trained with other settings than the study's, those of its table "
-            "I come with `--preset paper`.\n"
+            "These networks were trained with other settings than the study's; `--preset paper` "
+            "takes those of its table I.\n"
         )
     if plan.paper_protocol:
         yield _augmentation_note(plan, results)
@@ -65,38 +78,37 @@ def _opening(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _which_images(plan: Plan, images: Mapping[str, int]) -> str:
-    tested = f"numbers from {images['test']:,} test images"
+    tested = f"numbers from {plural(images['test'], 'test image')}"
     if plan.paper_protocol:
         return f"{tested}, all forced to leave at one exit"
-    return f"thresholds from {images['val']:,} validation images, {tested}"
+    return f"thresholds from {plural(images['val'], 'validation image')}, {tested}"
 
 
 def _whose_weights(plan: Plan, seeds: Sequence[int]) -> str:
     if plan.weights == "bundled":
-        return "Weights: those bundled with hbnlab."
+        return "The weights are those bundled with hbnlab."
     noun = "seed" if len(seeds) == 1 else "seeds"
     numbers = ", ".join(str(seed) for seed in seeds)
-    return f"Weights: trained with the preset {plan.preset}, {noun} {numbers}."
+    return f"The weights were trained with the preset {plan.training_preset}, {noun} {numbers}."
 
 
 def _how_to_read(num_seeds: int) -> str:
     intervals = (
-        f"are means over {num_seeds} trainings with 95 % intervals (Student's t)"
+        f"Numbers are means over {num_seeds} trainings with 95 % intervals (Student's t)."
         if num_seeds > 1
-        else "stand with 95 % intervals over test images (bootstrap) where these were computed"
+        else "Numbers have 95 % intervals over test images (bootstrap) where these were computed."
     )
     figures = " Figures show the first seed." if num_seeds > 1 else ""
     return (
-        f"Numbers {intervals}. Accuracy counts an answer right at the level it was given; "
-        "hierarchical accuracy maps every answer up to its coarsest class; specificity is the "
-        "share of answers at the finest level. FLOPs are 2 x multiply-accumulates of one image."
-        f"{figures}\n"
+        f"{intervals} Accuracy counts an answer as right at the level of the answer; hierarchical "
+        "accuracy maps every answer to its coarsest class first; specificity is the share of "
+        f"answers at the finest level. FLOPs are 2 x multiply-accumulates per image.{figures}\n"
     )
 
 
 def _findings(results: Mapping[str, Any]) -> Iterator[str]:
-    """What the tables come down to, where they have it."""
-    found = [*_region_findings(results), *_overlap_findings(results), *_rule_findings(results)]
+    """What the tables show, in a sentence each."""
+    found = [*_region_findings(results), *_overlap_findings(results), *_policy_findings(results)]
     if found:
         yield "## In short\n"
         yield "\n".join(f"- {sentence}" for sentence in found) + "\n"
@@ -109,9 +121,9 @@ def _region_findings(results: Mapping[str, Any]) -> Iterator[str]:
         single, most = own[1], own[max(own)]
         yield (
             f"The operating region of exit 1 is {single['high'] - single['low']:.2f} nats wide "
-            f"when every image decides for itself and {most['high'] - most['low']:.2f} when "
-            f"{most['batch_size']} decide together: what the study calls the operating region is "
-            "the spread of batch means."
+            f"when every image decides for itself and {most['high'] - most['low']:.2f} nats wide "
+            f"when {most['batch_size']} images decide together: what the study calls the operating "
+            "region is the range of batch means."
         )
 
 
@@ -125,23 +137,23 @@ def _overlap_findings(results: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _rule_findings(results: Mapping[str, Any]) -> Iterator[str]:
-    """For each network the rule that answers most finely, against its last exit."""
+def _policy_findings(results: Mapping[str, Any]) -> Iterator[str]:
+    """For each network the policy that answers most finely, against its last exit."""
     finest = results["dataset"]["level_names"][-1]
     for name, seeds in results["networks"].items():
-        last, rules = seeds[0]["exits"][-1], seeds[0].get("rules", [])
-        if rules and last["answers"] in (finest, "gate"):
-            rule = max(rules, key=lambda row: row["specificity"])
+        last, policies = seeds[0]["exits"][-1], seeds[0].get("policies", [])
+        if policies and last["answers"] in (finest, "gate"):
+            best = max(policies, key=lambda row: row["specificity"])
             yield (
-                f'{name} leaving early by the rule "{rule["name"]}": {_worth(rule)}; all images '
-                f"at its last exit, {last['answers']}: {_worth(last)}."
+                f'{name}, leaving early by the policy "{best["name"]}": {_scores(best)}; all '
+                f"images at its last exit, {last['answers']}: {_scores(last)}."
             )
 
 
-def _worth(row: Mapping[str, Any]) -> str:
+def _scores(row: Mapping[str, Any]) -> str:
     return (
-        f"{100 * row['accuracy']:.1f} % right at specificity {row['specificity']:.2f} for "
-        f"{row['flops'] / 1e6:.2f} MFLOPs"
+        f"{percent(row['accuracy'])} right at a specificity of {row['specificity']:.2f} for "
+        f"{millions(row['flops'], decimals=2)} MFLOPs per image"
     )
 
 
@@ -151,96 +163,42 @@ def _first_seed(results: Mapping[str, Any]) -> Mapping[str, Any]:
     return networks.get("gran-hbn", next(iter(networks.values())))[0]
 
 
-def _table_sections(results: Mapping[str, Any]) -> Iterator[str]:
-    """Every table for which there are numbers, with what to know about it."""
-    sections = {key for seeds in results["networks"].values() for one in seeds for key in one}
-    yield f"## Networks\n\n{report_tables.networks_table(results)}"
-    yield (
-        "## All images at one exit\n\nThe study's table. For Gran-HBN its columns hold the means "
-        "over all tolerances at which every answer was coarse or fine, or the value at the "
-        f"tolerance named.\n\n{report_tables.exits_table(results)}"
-    )
-    if "rules" in sections:
-        yield (
-            "## Leaving early\n\nHalf of the images that reach an early exit shall leave there: "
-            "thresholds fitted so on validation images, numbers on test images. FLOPs are those "
-            f"that run. The study publishes no such table.\n\n{report_tables.rules_table(results)}"
-        )
-    if "regions" in sections:
-        yield (
-            "## Operating region of the tolerance\n\nFrom which fine tolerance to which the share "
-            "of fine answers goes from 0 to 1, in nats. With coarse probabilities summed from the "
-            "fine ones, the region of single images lies within provable bounds."
-            f"\n\n{report_tables.regions_table(results)}"
-        )
-    if "overlap" in sections:
-        yield (
-            "## Overlap of fine and coarse uncertainty\n\nOverlap coefficient: area under the "
-            "lower of the two densities. AUROC: chance that a fine entropy exceeds a coarse one of "
-            f"another image. The study shows means of 64.\n\n{report_tables.overlap_table(results)}"
-        )
-    if "curves" in sections:
-        yield (
-            "## Two heads or one\n\nArea under precision over recall when every image is answered "
-            "by the most informative class of enough probability (Valmadre, 2022): with the "
-            "exit's own heads, and with its fine head summed."
-            f"\n\n{report_tables.curves_table(results)}"
-        )
-    if "rules" in sections:
-        yield (
-            "## Severity of mistakes\n\nHeight of the lowest common ancestor of answer and truth, "
-            "in levels: over the mistakes, and over all images, for the first alone rewards many "
-            f"harmless mistakes.\n\n{report_tables.severity_table(results)}"
-        )
-    if "calibration" in sections:
-        yield (
-            "## Calibration\n\nExpected calibration error before and after a temperature fitted "
-            "on validation images, and how well low entropy tells right from wrong (AUROC)."
-            f"\n\n{report_tables.calibration_table(results)}"
-        )
-        yield from _same_heads(results)
-
-
 def _same_heads(results: Mapping[str, Any]) -> Iterator[str]:
-    """Say so where two networks differ in their gate only, lest equal rows look like a mistake."""
+    """Say so where two networks differ only in their gate, lest equal rows look like a mistake."""
     gran, ag = (results["networks"].get(name, [{}])[0] for name in ("gran-hbn", "ag-hbn"))
-    if gran and ag and gran["calibration"] == ag["calibration"]:
+    if ag.get("calibration") and gran.get("calibration") == ag["calibration"]:
         yield (
-            "The rows of ag-hbn equal those of gran-hbn, for it was trained with the same seed and "
-            "settings; its gate was trained afterwards, with everything else frozen.\n"
+            "The rows of ag-hbn equal those of gran-hbn because both were trained with the same "
+            "seed and settings; the gate of ag-hbn was trained afterwards, with everything else "
+            "frozen.\n"
         )
 
 
-def _figure(drawn: Drawn) -> str:
-    png, svg = figure_path(drawn, "png"), figure_path(drawn, "svg")
-    alt = drawn.files.alt.replace("[", "(").replace("]", ")")
+def _figure(figure: "FigureFile") -> str:
+    alt = figure.files.alt.replace("[", "(").replace("]", ")")
     return (
-        f"### {drawn.sketch.title}\n\n![{alt}]({png})\n\n{drawn.sketch.note} {alt} [SVG]({svg})\n"
+        f"### {figure.title}\n\n![{alt}]({figure.path('png')})\n\n"
+        f"{figure.note} {alt} [SVG]({figure.path('svg')})\n"
     )
 
 
-def _without_history(results: Mapping[str, Any], drawn: Sequence[Drawn]) -> Iterator[str]:
-    names = {one.sketch.name for one in drawn}
+def _without_history(results: Mapping[str, Any], figures: Sequence["FigureFile"]) -> Iterator[str]:
+    names = {figure.name for figure in figures}
     silent = [name for name in results["networks"] if f"training-{name}" not in names]
     if silent:
         yield (
-            f"Training curves of {', '.join(silent)} are not shown: the weights came without the "
-            "history of their training. `--weights train` draws them.\n"
+            f"Training curves of {', '.join(silent)} are missing, because the weights came without "
+            "the history of their training. `--weights train` draws them.\n"
         )
 
 
 def _differences(plan: Plan) -> Iterator[str]:
     this = "the study's protocol" if plan.paper_protocol else "our protocol"
     yield (
-        f"## Where the protocols differ\n\nThis report follows **{this}**. What the paper says, "
-        "what its code does, and what either report does:\n"
+        f"## Where the protocols differ\n\nThis report follows **{this}**. The table says what the "
+        "study's paper and code do, and what either report does:\n"
     )
-    titles = ["", "", "study", "ours", "`--paper-protocol`"]
-    rows = [
-        [str(number), one.what, one.study, one.ours, one.published]
-        for number, one in enumerate(DIFFERENCES, start=1)
-    ]
-    yield report_tables.markdown_table(titles, rows)
+    yield _DIFFERENCES.read_text(encoding="utf-8")
 
 
 def _augmentation_note(plan: Plan, results: Mapping[str, Any]) -> str:
@@ -254,9 +212,9 @@ def _augmentation_note(plan: Plan, results: Mapping[str, Any]) -> str:
     without = [name for name, seeds in saw.items() if False in seeds]
     if without:
         return (
-            f"Unlike the study's, the networks {', '.join(without)} were trained without "
-            "augmentation: crops and flips are new to them, and accuracy under this protocol falls "
-            "below that of the same weights on the test images as they are.\n"
+            f"Unlike the study's networks, {', '.join(without)} were trained without augmentation: "
+            "crops and flips are new to them, and their accuracy under this protocol is lower than "
+            "on the test images as they are.\n"
         )
     if any(None in seeds for seeds in saw.values()):
         return "Whether the networks were trained on augmented images is not known.\n"
@@ -266,9 +224,9 @@ def _augmentation_note(plan: Plan, results: Mapping[str, Any]) -> str:
 def _files(plan: Plan) -> Iterator[str]:
     yield (
         "## Files\n\n- [results.json](results.json): all numbers, with what their keys mean; the "
-        "same weights give the same bytes on one machine.\n- [times.json](times.json): seconds of "
-        "what was done, not of what was found done.\n- `runs/`: checkpoints and records, from "
-        "which a second start goes on; not part of the report.\n"
+        "same weights give the same bytes on one machine.\n- [times.json](times.json): the seconds "
+        "of each piece of work; work that was found done is left out.\n- `runs/`: checkpoints and "
+        "records, from which a second start continues; not part of the report.\n"
     )
     if plan.paper_protocol:
-        yield "The report by our protocol lies one folder up, if it was made.\n"
+        yield "The report by our protocol is one folder up, if it was made.\n"

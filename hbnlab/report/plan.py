@@ -1,7 +1,7 @@
 """What to reproduce: which networks on which data, whose weights, under which protocol."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,8 +9,9 @@ from hbnlab.models import bundled_names
 from hbnlab.models.alexnet import NAMES
 from hbnlab.models.weights import bundled_path
 from hbnlab.report.protocol import OURS, PUBLISHED, Protocol
-from hbnlab.run_folder import DataChoice, trained_width
+from hbnlab.run_folder import DataChoice, preset_config, trained_width
 from hbnlab.training import TrainConfig
+from hbnlab.training.device import choose_device
 
 Weights = Literal["bundled", "train"]
 Preset = Literal["quick", "readme", "paper"]
@@ -18,7 +19,7 @@ Preset = Literal["quick", "readme", "paper"]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One reproduction, checked before anything is computed.
+    """One reproduction, validated before anything is computed.
 
     Attributes:
         choice: the data set.
@@ -27,10 +28,15 @@ class Plan:
         weights: ``"bundled"`` or ``"train"``.
         seeds: one training each; bundled weights are those of seed 0 and cannot be trained again.
         paper_protocol: follow the published protocol to the letter.
-        preset: with which settings to train.
+        preset: the settings to train with, None = ``"quick"``; only with ``weights="train"``, as
+            the next two that choose a training.
         width: factor on channels; None = a quarter for ``"quick"``, else the study's own width.
-        device: where to train and to compute the records.
         settings: of ``TrainConfig``, over those of the preset.
+        device: where to train and to compute the records.
+
+    Raises:
+        ValueError: for unknown names, seeds or devices, weights that are not bundled, settings
+            that cannot train, and settings of a training with bundled weights.
     """
 
     choice: DataChoice
@@ -39,7 +45,7 @@ class Plan:
     weights: Weights
     seeds: Sequence[int] = (0,)
     paper_protocol: bool = False
-    preset: Preset = "quick"
+    preset: Preset | None = None
     width: float | None = None
     device: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -52,14 +58,25 @@ class Plan:
             )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(
-                f"seeds must be one number or more from 0 up, each once, got {list(self.seeds)}"
+                f"seeds must be one or more whole numbers from 0 up, each once, "
+                f"got {list(self.seeds)}"
             )
+        choose_device(self.device)
         if self.weights == "bundled":
             self._check_bundled()
+        for name in self.names:
+            self.train_config(name, max(self.seeds))
 
     def _check_bundled(self) -> None:
         dataset = self.choice.name
         train = f"train them with: hbnlab reproduce --dataset {dataset} --weights train"
+        asked = {"preset": self.preset, "width": self.width, **self.settings}
+        given = [f"{name}={value!r}" for name, value in asked.items() if value is not None]
+        if given:
+            raise ValueError(
+                f"bundled weights are trained already, which contradicts {', '.join(given)}; "
+                f"{train}"
+            )
         if list(self.seeds) != [0]:
             raise ValueError(
                 f"bundled weights are those of one seed, got {len(self.seeds)} seeds; {train} "
@@ -80,32 +97,46 @@ class Plan:
 
     @property
     def report_folder(self) -> Path:
-        """Where the report goes; that of the published protocol lies within the other's folder."""
+        """Folder of the report; that of the published protocol is within the other's folder."""
         return self.out / "paper-protocol" if self.paper_protocol else self.out
+
+    @property
+    def training_preset(self) -> Preset:
+        """The preset that networks are trained with."""
+        return self.preset or "quick"
 
     @property
     def trained_width(self) -> float:
         """Factor on the channels of a network that is trained."""
-        return trained_width(self.preset, self.width)
+        return trained_width(self.training_preset, self.width)
 
     def run_folder(self, name: str, seed: int) -> Path:
-        """Where checkpoint and records of one network are kept, so that a second start goes on.
+        """Where checkpoint and records of one network are kept, so that a second start continues.
 
-        Settings that give other weights have a folder of their own.
+        Settings that give other weights have a folder of their own, which names them.
         """
         if self.weights == "bundled":
             return self.out / "runs" / "bundled" / name
-        recipe = f"{self.preset}-code" if self._by_published_code else self.preset
-        return self.out / "runs" / recipe / name / f"seed-{seed}"
+        words = [self.training_preset, *(["code"] if self._by_published_code else [])]
+        if self.trained_width != trained_width(self.training_preset, None):
+            words.append(f"width-{self.trained_width:g}")
+        usual = asdict(replace(self, settings={}).train_config(name, seed))
+        for key, value in asdict(self.train_config(name, seed)).items():
+            if value != usual[key] and key != "device":
+                values = value if isinstance(value, tuple) else (value,)
+                words += [key.replace("_", "-"), *(str(part) for part in values)]
+        return self.out / "runs" / "-".join(words) / name / f"seed-{seed}"
 
     def train_config(self, name: str, seed: int) -> TrainConfig:
         """The settings that one network is trained with."""
         changes = {"device": self.device, **self.settings, "seed": seed}
-        if self.preset == "paper":
-            return TrainConfig.paper(name, published_code=self._by_published_code, **changes)
-        if self.preset == "readme":
-            return TrainConfig.readme(**changes)
-        return TrainConfig.quick(self.choice.name, **changes)
+        return preset_config(
+            self.training_preset,
+            name,
+            self.choice.name,
+            published_code=self._by_published_code,
+            **changes,
+        )
 
     @property
     def command(self) -> str:
@@ -115,9 +146,11 @@ class Plan:
         words += ["--download"] if self.choice.download else []
         words += [f"--{name.replace('_', '-')}" for name in self.choice.options]
         if self.weights == "train":
-            words.append(f"--weights train --preset {self.preset} --seeds {len(self.seeds)}")
+            preset, seeds = self.training_preset, len(self.seeds)
+            words.append(f"--weights train --preset {preset} --seeds {seeds}")
             words += [f"--width {self.width:g}"] if self.width is not None else []
-            words += [f"--num-epochs {n}" for key, n in self.settings.items() if key == "epochs"]
+            options = {"epochs": "--num-epochs", "post_epochs": "--num-pt-epochs"}
+            words += [f"{options[key]} {n}" for key, n in self.settings.items() if key in options]
         if tuple(self.names) != tuple(NAMES):
             words.append(f"--models {' '.join(self.names)}")
         if self.paper_protocol:
@@ -127,4 +160,4 @@ class Plan:
     @property
     def _by_published_code(self) -> bool:
         """Whether losses are weighted as the study's code does beside its paper."""
-        return self.preset == "paper" and self.paper_protocol
+        return self.training_preset == "paper" and self.paper_protocol

@@ -1,9 +1,8 @@
 """How networks are tested: our protocol, and the published one to the letter."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from hbnlab.head_mask import finest_level
 from hbnlab.policies import EntropyThreshold, FineTolerance, ForcedExit, Policy, SemanticGate
 from hbnlab.records import ExitRecords
 
@@ -17,8 +16,9 @@ class Protocol:
 
     Attributes:
         name: ``"per-image"`` or ``"published"``.
-        rule: which form of the tolerance rule.
-        batch_size: images that decide together by the mean of their entropies, None = each alone.
+        rule: which variant of the study's Algorithm 1.
+        batch_size: number of images that decide together by the mean of their entropies; None =
+            each decides for itself.
         gate_batch_size: the same for a network with a gate.
         augmented: whether the test images are cropped and flipped at random, as far as the data
             set keeps its labels then.
@@ -43,7 +43,7 @@ class Protocol:
 OURS = Protocol(
     name="per-image", rule="algorithm-1", batch_size=None, gate_batch_size=None, augmented=False
 )
-"""Every image decides for itself by the printed rule, test images as they are."""
+"""Every image decides for itself by the printed Algorithm 1; test images as they are."""
 
 PUBLISHED = Protocol(
     name="published", rule="published-code", batch_size=512, gate_batch_size=1, augmented=True
@@ -58,8 +58,8 @@ class Forced:
     Attributes:
         exit_index: from 0.
         answers: level of the answers, ``"gate"`` where that chooses it, or the fine tolerance.
-        policy: that does so.
-        tolerance: of that rule, or None.
+        policy: the policy that does so.
+        tolerance: its fine tolerance, or None.
     """
 
     exit_index: int
@@ -71,55 +71,35 @@ class Forced:
 def forced_exits(records: ExitRecords, protocol: Protocol) -> list[Forced]:
     """The rows of the study's table: every exit with each way of answering there.
 
-    Ours are a row for each head, of a network with a gate what that chooses. Under the published
-    protocol a network with two heads an exit is measured at all fifty tolerances instead.
+    Ours have one row per head, and for a network with a gate one row per exit, with the answers
+    that the gate chooses. Under the published protocol a network with two heads per exit is
+    measured at all fifty tolerances instead.
     """
-    exits = range(records.num_exits)
+    exits, names = range(records.num_exits), records.hierarchy.level_names
+    size = protocol.batch_size_of(records)
     if records.has_gate:
-        return [Forced(e, "gate", _gate_at(records, e, protocol)) for e in exits]
+        at = [SemanticGate.at_exit(e, records.num_exits).with_batch_size(size) for e in exits]
+        return [Forced(e, "gate", at[e]) for e in exits]
     if not protocol.is_published:
-        names = records.hierarchy.level_names
-        return [Forced(e, names[k], ForcedExit(e, k)) for e, k in records.cells]
+        return [Forced(e, names[level], ForcedExit(e, level)) for e, level in records.cells]
     if has_two_heads(records):
         return [
             Forced(e, f"tolerance {tau:.2f}", tolerance_at(records, e, tau, protocol), tau)
             for e in exits
             for tau in STUDY_TOLERANCES
         ]
-    return [Forced(e, _finest(records, e), _threshold_at(records, e, protocol)) for e in exits]
+    at = [EntropyThreshold.at_exit(e, records.num_exits).with_batch_size(size) for e in exits]
+    return [Forced(e, names[finest_level(records.head_mask[e])], at[e]) for e in exits]
 
 
 def tolerance_at(
     records: ExitRecords, exit_index: int, tolerance: float, protocol: Protocol
 ) -> FineTolerance:
-    """The tolerance rule under which all images leave at one exit."""
+    """The fine tolerance under which all images leave at one exit."""
     policy = FineTolerance.at_exit(exit_index, records.num_exits, tolerance, protocol.rule)
-    if protocol.batch_size is None:
-        return policy
-    return replace(policy, per="batch", batch_size=protocol.batch_size)
+    return policy.with_batch_size(protocol.batch_size)
 
 
 def has_two_heads(records: ExitRecords) -> bool:
     """Whether every exit has a finest and a coarsest head, which are not the same."""
     return records.hierarchy.num_levels > 1 and all(row[0] and row[-1] for row in records.head_mask)
-
-
-def _gate_at(records: ExitRecords, exit_index: int, protocol: Protocol) -> SemanticGate:
-    thresholds = _all_leave_at(exit_index, records.num_exits)
-    if protocol.gate_batch_size is None:
-        return SemanticGate(thresholds)
-    return SemanticGate(thresholds, per="batch", batch_size=protocol.gate_batch_size)
-
-
-def _threshold_at(records: ExitRecords, exit_index: int, protocol: Protocol) -> EntropyThreshold:
-    thresholds = _all_leave_at(exit_index, records.num_exits)
-    return EntropyThreshold(thresholds, per="batch", batch_size=protocol.batch_size)
-
-
-def _all_leave_at(exit_index: int, num_exits: int) -> Sequence[float]:
-    return [math.inf if number == exit_index else 0.0 for number in range(num_exits - 1)]
-
-
-def _finest(records: ExitRecords, exit_index: int) -> str:
-    level = max(k for e, k in records.cells if e == exit_index)
-    return records.hierarchy.level_names[level]

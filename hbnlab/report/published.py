@@ -1,21 +1,21 @@
-"""The numbers that the study published, so that they can stand beside ours."""
+"""The study's published numbers, and which of them belong beside ours."""
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from hbnlab.metrics import PublishedResults, ReferenceCurve, reference_curve
 
 _FILE = Path(__file__).with_name("published.json")
 
 
-def published_results() -> dict[str, Any]:
-    """What the study reports for CIFAR-100, in the form that ``hbnlab.plots`` lays under ours.
+def published_results() -> PublishedResults:
+    """What the study reports for CIFAR-100, in the form that ``hbnlab.plots`` draws beside ours.
 
-    ``results[network][exit]`` has ``accuracy`` and ``hierarchical_accuracy`` (per cent),
-    ``specificity`` (in [0, 1]) and ``seconds_for_10000_images``, each a list with one value a
-    tolerance or a single one, ``flops`` and ``memory_mb``; exits are ``"1"``, ``"2"``, ``"3"`` or
+    ``results[network][exit]`` has ``accuracy`` and ``hierarchical_accuracy`` (in per cent),
+    ``specificity`` (in [0, 1]) and ``seconds_for_10000_images``, each a list with one value per
+    tolerance or a single value, ``flops`` and ``memory_mb``; exits are ``"1"``, ``"2"``, ``"3"`` or
     ``"final"``. ``protocol`` says how they were measured, ``operating_region[exit]`` holds the
     lowest and the highest tolerance.
 
@@ -29,13 +29,13 @@ def published_results() -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedRow:
-    """What the study reports for all images leaving at one exit.
+    """What the study reports when all images leave at one exit.
 
     Attributes:
-        accuracy: right at the level of the answer, in [0, 1].
-        hierarchical_accuracy: right at the coarsest level, in [0, 1].
-        specificity: answered finely, in [0, 1].
-        flops: an image.
+        accuracy: share right at the level of the answer, in [0, 1].
+        hierarchical_accuracy: share right at the coarsest level, in [0, 1].
+        specificity: share answered at the finest level, in [0, 1].
+        flops: per image.
     """
 
     accuracy: float
@@ -63,35 +63,63 @@ def published_row(
     Raises:
         ValueError: when the study has no such network, exit, specificity or tolerance.
     """
-    published = published_results()
-    exits = published["results"].get(network, {})
-    key = str(exit_index + 1)
-    found = exits.get("final" if key not in exits and exit_index == 0 else key)
-    if found is None:
+    curve = published_curve(network, exit_index)
+    if curve is None:
         raise ValueError(f"the study has no exit {exit_index + 1} of {network!r}")
-    places = range(len(found["accuracy"]))
+    indices = range(len(curve.accuracy))
     if specificity is not None:
-        places = [n for n in places if found["specificity"][n] == specificity]
+        indices = [i for i in indices if curve.specificity[i] == specificity]
     if tolerance is not None:
-        places = [
-            n for n in places if math.isclose(_tolerances(published)[n], tolerance, abs_tol=1e-9)
-        ]
-    if not places:
+        indices = [i for i in indices if math.isclose(curve.tolerances[i], tolerance, abs_tol=1e-9)]
+    if not indices:
         raise ValueError(
             f"the study has no value of {network!r} at exit {exit_index + 1} for specificity "
             f"{specificity} and tolerance {tolerance}"
         )
 
-    def mean(key: str) -> float:
-        return math.fsum(found[key][n] for n in places) / len(places)
+    def mean(values: tuple[float, ...]) -> float:
+        return math.fsum(values[i] for i in indices) / len(indices)
 
     return PublishedRow(
-        accuracy=mean("accuracy") / 100,
-        hierarchical_accuracy=mean("hierarchical_accuracy") / 100,
-        specificity=mean("specificity"),
-        flops=found["flops"],
+        accuracy=mean(curve.accuracy),
+        hierarchical_accuracy=mean(curve.hierarchical_accuracy),
+        specificity=mean(curve.specificity),
+        flops=curve.flops,
     )
 
 
-def _tolerances(published: Mapping[str, Any]) -> list[float]:
-    return published["protocol"]["fine_tolerance"]
+def published_curve(network: str, exit_index: int) -> ReferenceCurve | None:
+    """Everything that the study reports for one exit; None where it has no such network or exit."""
+    published = published_results()
+    num_exits = len(published["results"].get(network, ()))
+    if not 0 <= exit_index < num_exits:
+        return None
+    return reference_curve(published, network, exit_index, num_exits)
+
+
+def published_counterpart(
+    network: str, exit_index: int, answers: str, level_names: tuple[str, ...]
+) -> PublishedRow | None:
+    """What the study reports for one of our rows, None where nothing is comparable.
+
+    The study has two levels: the finest, and the one right above it. Answers at any other level of
+    a deeper tree have no counterpart, nor has a policy that chooses between other levels.
+
+    Args:
+        network: its name.
+        exit_index: from 0.
+        answers: level of the answers, ``"gate"``, or ``"tolerance"`` with its value.
+        level_names: of our tree, coarsest first.
+    """
+    curve = published_curve(network, exit_index)
+    if curve is None:
+        return None
+    if answers in level_names[-2:]:
+        specificity = float(answers == level_names[-1])
+        found = specificity in curve.specificity
+        return published_row(network, exit_index, specificity=specificity) if found else None
+    if len(level_names) != 2 or answers in level_names:
+        return None
+    if answers.startswith("tolerance"):
+        return published_row(network, exit_index, tolerance=float(answers.split()[1]))
+    return published_row(network, exit_index)

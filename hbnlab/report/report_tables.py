@@ -1,263 +1,383 @@
-"""The tables of a report, in Markdown: ours, and the study's numbers beside them."""
+"""The tables of a report, each a list of columns: our numbers, and the study's beside them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from hbnlab.report.published import PublishedRow, published_results, published_row
-from hbnlab.report.results import REGION_BATCHES
-from hbnlab.report.seeds import spread
-
-Rows = Sequence[Mapping[str, Any]]
-"""The same row of a table, once a seed."""
+from hbnlab.report.published import PublishedRow, published_counterpart, published_results
+from hbnlab.report.results import MIDDLE, OVERLAP_BATCHES, REGION_BATCHES
+from hbnlab.report.seeds import mean_interval
 
 NOTHING = "-"
 
 
-def networks_table(results: Mapping[str, Any]) -> str:
-    """How large the networks are."""
-    titles = ["network", "width", "parameters", "MB", "study: MB"]
-    rows = []
-    for name, seeds in results["networks"].items():
-        study = next(iter(published_results()["results"][name].values()))["memory_mb"]
-        one = seeds[0]
-        cells = [f"{one['width']:g}", f"{one['parameters']:,}", f"{one['size_mb']:.2f}"]
-        rows.append([name, *cells, f"{study:.2f}"])
-    return markdown_table(titles, rows)
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        results: what results.json holds.
+        network: name of the network.
+        seeds: the numbers of the line, once per seed.
+    """
+
+    results: Mapping[str, Any]
+    network: str
+    seeds: Sequence[Mapping[str, Any]]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.seeds[0][key]
 
 
-def exits_table(results: Mapping[str, Any]) -> str:
-    """All images at one exit: the study's table, ours beside it."""
-    titles = ["network", "exit", "answers", "accuracy %", "hierarchical accuracy %"]
-    titles += ["specificity", "MFLOPs", "MFLOPs that run", "study: accuracy %"]
-    titles += ["study: hierarchical %", "study: specificity", "study: MFLOPs"]
-    rows = []
-    for name, row in _sections(results, "exits"):
-        study = _study_row(name, row[0], results["dataset"]["level_names"])
-        rows.append(
-            [
-                name,
-                _exit_name(results, name, row[0]),
-                row[0]["answers"],
-                shown(row, "accuracy"),
-                shown(row, "hierarchical_accuracy"),
-                shown(row, "specificity", factor=1, digits=3),
-                shown(row, "flops", factor=1e-6, digits=2),
-                shown(row, "run_flops", factor=1e-6, digits=2),
-                *_study_cells(study),
-            ]
-        )
-    return markdown_table(titles, rows)
+Text = Callable[[Row], str]
+"""What a column writes for a row."""
 
 
-def rules_table(results: Mapping[str, Any]) -> str:
-    """Leaving early, image by image."""
-    titles = ["network", "rule", "accuracy %", "hierarchical accuracy %", "specificity"]
-    titles += ["bits an answer", "MFLOPs", "leave at exits 1, 2, ... %"]
-    rows = []
-    for name, row in _sections(results, "rules"):
-        leaving = [
-            shown([{"share": sum(one["shares"][place])} for one in row], "share")
-            for place in range(len(row[0]["shares"]))
-        ]
-        rows.append(
-            [
-                name,
-                row[0]["name"],
-                shown(row, "accuracy"),
-                shown(row, "hierarchical_accuracy"),
-                shown(row, "specificity", factor=1, digits=3),
-                shown(row, "information", factor=1, digits=2),
-                shown(row, "run_flops", factor=1e-6, digits=2),
-                " / ".join(leaving),
-            ]
-        )
-    return markdown_table(titles, rows)
+@dataclass(frozen=True)
+class Table:
+    """A section of the page with a table.
+
+    Attributes:
+        title: the heading of the section.
+        note: how to read the table, above it.
+        rows: finds its rows in the results; a table without rows is left out.
+        columns: what stands in each column, by its title.
+    """
+
+    title: str
+    note: str
+    rows: Callable[[Mapping[str, Any]], Sequence[Row]]
+    columns: Mapping[str, Text]
+
+    def markdown(self, results: Mapping[str, Any]) -> str | None:
+        """The section, or None without rows."""
+        rows = self.rows(results)
+        if not rows:
+            return None
+        cells = [[text(row) for text in self.columns.values()] for row in rows]
+        note = f"{self.note}\n\n" if self.note else ""
+        return f"## {self.title}\n\n{note}{markdown_table(list(self.columns), cells)}"
 
 
-def regions_table(results: Mapping[str, Any]) -> str:
-    """Operating regions of the tolerance by batch size, and what bounds those of sums."""
-    titles = ["network", "exit", "study, batches of 512"]
-    titles += [_batches(size) for size in reversed(REGION_BATCHES)]
-    titles += ["single images, middle 98 %", "sums of fine, single images", "bound for sums"]
-    rows = []
-    for (name, number), found in _grouped(results, "regions", ("heads", "batch_size")).items():
-        single, sums = found["own", 1], found["sums", 1]
-        study = published_results()["operating_region"].get(str(number))
-        if name != "gran-hbn":
-            study = None
-        rows.append(
-            [
-                name,
-                str(number),
-                f"{study[0]:.2f} to {study[1]:.2f}" if study else NOTHING,
-                *(_range(found["own", size], "low", "high") for size in reversed(REGION_BATCHES)),
-                _range(single, "middle_low", "middle_high"),
-                _range(sums, "low", "high"),
-                f"{sums[0]['bound'][0]:.2f} to {sums[0]['bound'][1]:.2f}",
-            ]
-        )
-    return markdown_table(titles, rows)
+def number(key: str, *, factor: float | int = 1, digits: int = 3) -> Text:
+    """A column of numbers with intervals: over seeds if there are several, else over images.
+
+    Args:
+        key: of the number in a row; dots lead into rows within the row.
+        factor: what it is multiplied by.
+        digits: decimals.
+    """
+
+    def text(row: Row) -> str:
+        *path, last = key.split(".")
+        owners = row.seeds
+        for step in path:
+            owners = [owner[step] for owner in owners]
+        return with_interval(owners, last, factor=factor, digits=digits)
+
+    return text
 
 
-def overlap_table(results: Mapping[str, Any]) -> str:
-    """How far fine and coarse entropies overlap, of single images and of batch means."""
-    titles = ["network", "exit", "entropies", "overlap of single images", "AUROC"]
-    titles += ["fine under coarse median %", "overlap of means of 64", "AUROC of means"]
-    rows = []
-    for (name, number), found in _grouped(results, "overlap", ("normalised", "batch_size")).items():
-        for normalised, scale in ((False, "in nats"), (True, "over ln(classes)")):
-            single, means = found[normalised, 1], found[normalised, 64]
-            numbers = [
-                shown(single, "coefficient", factor=1, digits=3),
-                shown(single, "auroc", factor=1, digits=3),
-                shown(single, "share_under_quantile"),
-                shown(means, "coefficient", factor=1, digits=3),
-                shown(means, "auroc", factor=1, digits=3),
-            ]
-            rows.append([name, str(number), scale, *numbers])
-    return markdown_table(titles, rows)
+def percent_of(key: str) -> Text:
+    """A column of shares in per cent, with intervals."""
+    return number(key, factor=100, digits=1)
 
 
-def curves_table(results: Mapping[str, Any]) -> str:
-    """Two heads against sums of the fine one."""
-    rows = [
-        [
-            name,
-            str(row[0]["exit"]),
-            shown(row, "own_heads", factor=1, digits=4),
-            shown(row, "sums_of_fine", factor=1, digits=4),
-        ]
-        for name, row in _sections(results, "curves")
-    ]
-    return markdown_table(["network", "exit", "own heads", "sums of the fine head"], rows)
-
-
-def severity_table(results: Mapping[str, Any]) -> str:
-    """How bad the mistakes are, over mistakes and over all images."""
-    titles = ["network", "answers", "mistakes %", "height of a mistake", "height over all images"]
-    titles += ["distance, bits an image", "F1"]
-    rows = []
-    for section, label in (("exits", "answers"), ("rules", "name")):
-        for name, row in _sections(results, section):
-            of = [one["severity"] for one in row]
-            place = f"exit {_exit_name(results, name, row[0])}, " if section == "exits" else ""
-            numbers = [
-                shown(of, "mistake_rate"),
-                shown(of, "height_of_mistakes", factor=1, digits=3),
-                shown(of, "height_over_all", factor=1, digits=3),
-                shown(of, "distance_over_all", factor=1, digits=3),
-                shown(of, "f1", factor=1, digits=3),
-            ]
-            rows.append([name, place + row[0][label], *numbers])
-    order = list(results["networks"])
-    return markdown_table(titles, sorted(rows, key=lambda row: order.index(row[0])))
-
-
-def calibration_table(results: Mapping[str, Any]) -> str:
-    """Whether heads know how often they are right."""
-    titles = ["network", "exit", "level", "ECE %", "temperature", "ECE % after it", "AUROC"]
-    rows = [
-        [
-            name,
-            str(row[0]["exit"]),
-            row[0]["level"],
-            shown(row, "expected_error"),
-            shown(row, "temperature", factor=1, digits=2),
-            shown(row, "expected_error_scaled"),
-            shown(row, "failure_auroc", factor=1, digits=3),
-        ]
-        for name, row in _sections(results, "calibration")
-    ]
-    return markdown_table(titles, rows)
-
-
-def shown(rows: Rows, key: str, *, factor: float | int = 100, digits: int = 1) -> str:
+def with_interval(
+    seeds: Sequence[Mapping[str, Any]], key: str, *, factor: float | int = 1, digits: int = 3
+) -> str:
     """A number as text, with its interval: over seeds if there are several, else over images."""
-    values = [row[key] for row in rows]
+    values = [one[key] for one in seeds]
     if any(value is None for value in values):
         return NOTHING
     if len(values) > 1:
-        found = spread(values)
+        found = mean_interval(values)
         middle, ends = found["mean"], [found["low"], found["high"]]
     else:
-        middle, ends = values[0], rows[0].get("intervals", {}).get(key, [])
+        middle, ends = values[0], seeds[0].get("intervals", {}).get(key, [])
     text, *limits = [_decimal(factor * value, digits) for value in (middle, *ends)]
-    if set(limits) <= {text}:
-        return text
-    return f"{text} ({limits[0]} to {limits[1]})"
+    return text if set(limits) <= {text} else f"{text} ({limits[0]} to {limits[1]})"
 
 
 def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; cells that hold a number alone stand to the right."""
-    places = range(len(titles))
-    numeric = [all(row[place][:1] in "0123456789-" for row in rows) for place in places]
-    rule = ["---:" if right else "---" for right in numeric]
-    lines = [titles, rule, *rows]
+    """A table in Markdown; columns that hold only numbers are aligned to the right."""
+    numeric = [
+        all(cell[:1] in "0123456789-" for cell in column) for column in zip(*rows, strict=True)
+    ]
+    lines = [titles, ["---:" if right else "---" for right in numeric], *rows]
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + "\n"
 
 
-def _sections(results: Mapping[str, Any], section: str) -> Iterator[tuple[str, Rows]]:
-    """For each row of a section, the network and the row of every seed."""
-    for name, seeds in results["networks"].items():
-        for rows in zip(*(one.get(section, []) for one in seeds), strict=True):
-            yield name, rows
+# ---------------------------------------------------------------------- rows
 
 
-def _grouped(
-    results: Mapping[str, Any], section: str, keys: Sequence[str]
-) -> dict[tuple[str, int], dict[tuple[Any, ...], Rows]]:
-    """Rows by network and exit, and within by the values of some of their keys."""
-    groups: dict[tuple[str, int], dict[tuple[Any, ...], Rows]] = {}
-    for name, rows in _sections(results, section):
-        group = groups.setdefault((name, rows[0]["exit"]), {})
-        group[tuple(rows[0][key] for key in keys)] = rows
-    return groups
-
-
-def _exit_name(results: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> str:
-    """The number of an exit, or "final" of a network with a single one, as in the study."""
-    single = len(results["networks"][name][0]["exits"]) == 1
-    return "final" if single else str(row["exit"])
-
-
-def _study_row(
-    name: str, row: Mapping[str, Any], level_names: Sequence[str]
-) -> PublishedRow | None:
-    """What the study has in the place of one of our rows, if anything."""
-    exit_index, answers = row["exit"] - 1, row["answers"]
-    specificity = float(answers == level_names[-1])
-    known = answers in (level_names[0], level_names[-1])
-    if name != "gran-hbn":
-        single = published_row(name, exit_index)
-        same = known and single.specificity == specificity
-        return single if same or answers == "gate" else None
-    if answers.startswith("tolerance"):
-        return published_row(name, exit_index, tolerance=float(answers.split()[1]))
-    return published_row(name, exit_index, specificity=specificity) if known else None
-
-
-def _study_cells(row: PublishedRow | None) -> list[str]:
-    if row is None:
-        return [NOTHING] * 4
-    return [
-        f"{100 * row.accuracy:.2f}",
-        f"{100 * row.hierarchical_accuracy:.2f}",
-        f"{row.specificity:.3f}",
-        f"{row.flops / 1e6:.2f}",
+def _section(name: str) -> Callable[[Mapping[str, Any]], list[Row]]:
+    """The rows of a section of the results, network by network."""
+    return lambda results: [
+        row for network in results["networks"] for row in _of(results, network, name)
     ]
 
 
-def _range(rows: Rows, low: str, high: str) -> str:
+def _of(results: Mapping[str, Any], network: str, section: str) -> Iterator[Row]:
+    seeds = results["networks"][network]
+    for rows in zip(*(one.get(section, []) for one in seeds), strict=True):
+        yield Row(results, network, rows)
+
+
+def _nested(
+    section: str, outer: Sequence[str], inner: Sequence[str]
+) -> Callable[[Mapping[str, Any]], list[Row]]:
+    """Rows that agree on the outer keys as one row, which holds them by the inner keys' values."""
+
+    def rows(results: Mapping[str, Any]) -> list[Row]:
+        found = []
+        for network, seeds in results["networks"].items():
+            merged = [_merged(one.get(section, []), outer, inner) for one in seeds]
+            found += [Row(results, network, same) for same in zip(*merged, strict=True)]
+        return found
+
+    return rows
+
+
+def _merged(
+    rows: Sequence[Mapping[str, Any]], outer: Sequence[str], inner: Sequence[str]
+) -> list[dict[str, Any]]:
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        group = groups.setdefault(
+            tuple(row[key] for key in outer), {key: row[key] for key in outer}
+        )
+        group[" ".join(str(row[key]) for key in inner)] = row
+    return list(groups.values())
+
+
+def _whole_networks(results: Mapping[str, Any]) -> list[Row]:
+    return [Row(results, network, seeds) for network, seeds in results["networks"].items()]
+
+
+def _mistaken(results: Mapping[str, Any]) -> list[Row]:
+    """Exits, then policies, of each network."""
+    return [
+        row
+        for network in results["networks"]
+        for section in ("exits", "policies")
+        for row in _of(results, network, section)
+        if "severity" in row.seeds[0]
+    ]
+
+
+# ---------------------------------------------------------------------- columns
+
+
+def _network(row: Row) -> str:
+    return row.network
+
+
+def _exit(row: Row) -> str:
+    """The number of an exit, or "final" for the exit of a network with a single one."""
+    single = len(row.results["networks"][row.network][0]["exits"]) == 1
+    return "final" if single else str(row["exit"])
+
+
+def _label(key: str) -> Text:
+    return lambda row: str(row[key])
+
+
+def _leaving(row: Row) -> str:
+    exits = range(len(row["shares"]))
+    shares = [
+        [{"share": sum(one["shares"][exit_index])} for one in row.seeds] for exit_index in exits
+    ]
+    return " / ".join(with_interval(share, "share", factor=100, digits=1) for share in shares)
+
+
+def _answered(row: Row) -> str:
+    return row["name"] if "name" in row.seeds[0] else f"exit {_exit(row)}, {row['answers']}"
+
+
+def _range(key: str, low: str = "low", high: str = "high") -> Text:
     """From a lower to an upper end, means over seeds."""
-    ends = [sum(row[key] for row in rows) / len(rows) for key in (low, high)]
+
+    def text(row: Row) -> str:
+        ends = [[one[key][end] for one in row.seeds] for end in (low, high)]
+        return _two_ends([sum(values) / len(values) for values in ends])
+
+    return text
+
+
+def _bound(row: Row) -> str:
+    return _two_ends(row["sums 1"]["bound"])
+
+
+def _published_region(row: Row) -> str:
+    found = published_results()["operating_region"].get(str(row["exit"]))
+    comparable = row.network == "gran-hbn" and len(row.results["dataset"]["level_names"]) == 2
+    return _two_ends(found) if found and comparable else NOTHING
+
+
+def _published_size(row: Row) -> str:
+    exits = published_results()["results"].get(row.network, {})
+    return f"{next(iter(exits.values()))['memory_mb']:.2f}" if exits else NOTHING
+
+
+def _published(text: Callable[[PublishedRow], str]) -> Text:
+    """A column of the study's numbers, where it has a row to compare with ours."""
+
+    def cell(row: Row) -> str:
+        levels = tuple(row.results["dataset"]["level_names"])
+        found = published_counterpart(row.network, row["exit"] - 1, row["answers"], levels)
+        return NOTHING if found is None else text(found)
+
+    return cell
+
+
+def _two_ends(ends: Sequence[float]) -> str:
     return f"{_decimal(ends[0], 2)} to {_decimal(ends[1], 2)}"
 
 
 def _decimal(value: float | int, digits: int) -> str:
-    """A number with so many digits, and no minus before what rounds to 0."""
+    """A number with so many decimals, and no minus sign before what rounds to 0."""
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _batches(size: int) -> str:
     return "single images" if size == 1 else f"batches of {size}"
+
+
+_SCORES: Mapping[str, Text] = {
+    "accuracy %": percent_of("accuracy"),
+    "hierarchical accuracy %": percent_of("hierarchical_accuracy"),
+    "specificity": number("specificity"),
+}
+_MEANS = max(OVERLAP_BATCHES)
+
+TABLES = (
+    Table(
+        "Networks",
+        "",
+        _whole_networks,
+        {
+            "network": _network,
+            "width": lambda row: f"{row['width']:g}",
+            "parameters": lambda row: f"{row['parameters']:,}",
+            "MB": lambda row: f"{row['size_mb']:.2f}",
+            "study: MB": _published_size,
+        },
+    ),
+    Table(
+        "All images at one exit",
+        "This is the study's table. For Gran-HBN, the study's columns hold its mean over all "
+        "tolerances at which every answer was coarse or every answer was fine, or its value at the "
+        "tolerance named.",
+        _section("exits"),
+        {
+            "network": _network,
+            "exit": _exit,
+            "answers": _label("answers"),
+            **_SCORES,
+            "MFLOPs": number("flops", factor=1e-6, digits=2),
+            "MFLOPs that run": number("run_flops", factor=1e-6, digits=2),
+            "study: accuracy %": _published(lambda row: f"{100 * row.accuracy:.2f}"),
+            "study: hierarchical %": _published(
+                lambda row: f"{100 * row.hierarchical_accuracy:.2f}"
+            ),
+            "study: specificity": _published(lambda row: f"{row.specificity:.3f}"),
+            "study: MFLOPs": _published(lambda row: f"{row.flops / 1e6:.2f}"),
+        },
+    ),
+    Table(
+        "Leaving early",
+        "Thresholds are fitted on validation images so that half of the images that reach an early "
+        "exit leave there; the numbers are from test images. FLOPs are those that run. The study "
+        "publishes no such table.",
+        _section("policies"),
+        {
+            "network": _network,
+            "policy": _label("name"),
+            **_SCORES,
+            "bits per answer": number("information", digits=2),
+            "MFLOPs": number("run_flops", factor=1e-6, digits=2),
+            "leave at exits 1, 2, ... %": _leaving,
+        },
+    ),
+    Table(
+        "Operating region of the tolerance",
+        "The fine tolerances, in nats, between which the share of fine answers rises from 0 to 1. "
+        "When coarse probabilities are sums of fine ones, the region of single images lies within "
+        "bounds that can be proved.",
+        _nested("regions", ["exit"], ["heads", "batch_size"]),
+        {
+            "network": _network,
+            "exit": _label("exit"),
+            "study, batches of 512": _published_region,
+            **{_batches(size): _range(f"own {size}") for size in reversed(REGION_BATCHES)},
+            f"single images, middle {100 * MIDDLE:.0f} %": _range(
+                "own 1", "middle_low", "middle_high"
+            ),
+            "sums of fine, single images": _range("sums 1"),
+            "bound for sums": _bound,
+        },
+    ),
+    Table(
+        "Overlap of fine and coarse uncertainty",
+        "Overlap coefficient: the area under the lower of the two densities. AUROC: the "
+        "probability that a fine entropy exceeds the coarse entropy of another image. The study "
+        f"shows means of {_MEANS}.",
+        _nested("overlap", ["exit", "normalised"], ["batch_size"]),
+        {
+            "network": _network,
+            "exit": _label("exit"),
+            "entropies": lambda row: "over ln(classes)" if row["normalised"] else "in nats",
+            "overlap of single images": number("1.coefficient"),
+            "AUROC": number("1.auroc"),
+            "fine under coarse median %": percent_of("1.share_under_quantile"),
+            f"overlap of means of {_MEANS}": number(f"{_MEANS}.coefficient"),
+            "AUROC of means": number(f"{_MEANS}.auroc"),
+        },
+    ),
+    Table(
+        "Two heads or one",
+        "Area under the curve of precision against recall when every image gets the most "
+        "informative class that is probable enough (Valmadre, 2022): with the exit's own heads, "
+        "and with its fine head summed.",
+        _section("curves"),
+        {
+            "network": _network,
+            "exit": _label("exit"),
+            "own heads": number("own_heads", digits=4),
+            "sums of the fine head": number("sums_of_fine", digits=4),
+        },
+    ),
+    Table(
+        "Severity of mistakes",
+        "Height of the lowest common ancestor of answer and truth, in levels: over the mistakes, "
+        "and over all images, because the first by itself rewards many harmless mistakes.",
+        _mistaken,
+        {
+            "network": _network,
+            "answers": _answered,
+            "mistakes %": percent_of("severity.mistake_rate"),
+            "height per mistake": number("severity.height_of_mistakes"),
+            "height per image": number("severity.height_over_all"),
+            "distance, bits per image": number("severity.distance_over_all"),
+            "F1": number("severity.f1"),
+        },
+    ),
+    Table(
+        "Calibration",
+        "Expected calibration error (ECE) before and after a temperature fitted on validation "
+        "images, and how well a low entropy tells right answers from wrong ones (AUROC).",
+        _section("calibration"),
+        {
+            "network": _network,
+            "exit": _label("exit"),
+            "level": _label("level"),
+            "ECE %": percent_of("expected_error"),
+            "temperature": number("temperature", digits=2),
+            "ECE % after it": percent_of("expected_error_scaled"),
+            "AUROC": number("failure_auroc"),
+        },
+    ),
+)
+"""All tables, in the order of the page."""

@@ -4,33 +4,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from hbnlab.data import Splits
 from hbnlab.progress import progress_bar
-from hbnlab.report.figures import Drawn, draw_figures
 from hbnlab.report.measured import Measured, Times, measure
-from hbnlab.report.page import figure_path, write_report
+from hbnlab.report.page import write_page
 from hbnlab.report.plan import Plan
-from hbnlab.report.results import KEYS, network_numbers
+from hbnlab.report.results import KEYS, network_results
 from hbnlab.report.seeds import across_seeds
+from hbnlab.run_folder import check_writable
 from hbnlab.storage import atomic_path, write_json, write_text
+
+if TYPE_CHECKING:
+    from hbnlab.report.figures import FigureFile
 
 
 def reproduce(plan: Plan, *, progress: bool = True) -> Path:
     """Load or train the networks, collect their records once, and write the report.
 
-    Trainings and records that are there already are gone on from. Nothing of the report is written
-    before all of it is computed, and report.md comes last.
+    Trainings and records that are there already are resumed or read. Nothing of the report is
+    written before all of it is computed, and report.md comes last.
 
-    | file | what |
+    | file | content |
     | --- | --- |
     | report.md | tables, figures, differences of the protocols |
     | figures/ | each figure as SVG and PNG |
     | results.json | all numbers, the same bytes for the same weights |
-    | times.json | seconds of what was done |
+    | times.json | seconds of the work that was done |
     | runs/ | in ``plan.out``: checkpoints and records |
 
     Args:
@@ -43,28 +46,57 @@ def reproduce(plan: Plan, *, progress: bool = True) -> Path:
     Raises:
         ValueError: when data, weights and plan do not fit, before anything is written.
         FileNotFoundError: when the data are not there.
+        OSError: when the folder cannot be written, before anything is computed.
     """
     times = Times()
     with times.of("data"):
         splits = plan.choice.load()
     _check_tree(plan, splits)
+    check_writable(plan.report_folder / "report.md")
     with _one_thread() if plan.weights == "bundled" else nullcontext():
         networks = _measure_all(plan, splits, times, progress)
+    return write_report(plan, splits, networks, times, progress=progress)
+
+
+def write_report(
+    plan: Plan,
+    splits: Splits,
+    networks: Mapping[str, Sequence[Measured]],
+    times: Times,
+    *,
+    progress: bool = True,
+) -> Path:
+    """Compute numbers and figures of networks with any number of exits and levels, and write them.
+
+    Args:
+        plan: names protocol, weights and folder of the report.
+        splits: the images that the networks were measured on.
+        networks: by name, one entry per seed.
+        times: to add to.
+        progress: show bars.
+
+    Returns:
+        Path of report.md.
+    """
+    # Loading matplotlib takes seconds, which those who draw nothing need not wait for.
+    from hbnlab.report.figures import Subject, draw_figures
+
     with times.of("numbers"), _one_thread():
         results = _results(plan, splits, networks, progress)
     first = {name: seeds[0] for name, seeds in networks.items()}
     with times.of("figures"), _one_thread():
-        drawn = draw_figures(first, splits.test, plan.protocol, progress=progress)
-    page = write_report(plan, results, drawn)
-    return _write(plan.report_folder, page, results, drawn, times)
+        subject = Subject(networks=first, test=splits.test, protocol=plan.protocol)
+        figures = draw_figures(subject, progress=progress)
+    page = write_page(plan, results, figures)
+    return _write(plan.report_folder, page, results, figures, times)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute with one thread within: small sums and networks are not worth waking others for.
+    """Compute with one thread within, because sums and networks here are small.
 
-    On two idle cores that costs a few seconds at most; where others compute too, waiting for
-    threads took ten to twenty times as long.
+    On two idle cores that costs a few seconds at most; where other processes compute too, waiting
+    for threads took ten to twenty times as long.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -104,7 +136,7 @@ def _results(
     numbers: dict[str, list[dict[str, Any]]] = {}
     with progress_bar(len(networks), "numbers", "network", shown=progress) as bar:
         for name, seeds in networks.items():
-            numbers[name] = [network_numbers(one, plan.protocol) for one in seeds]
+            numbers[name] = [network_results(one, plan.protocol) for one in seeds]
             bar.update()
     several = len(plan.seeds) > 1
     return {
@@ -120,7 +152,7 @@ def _results(
         },
         "protocol": asdict(plan.protocol),
         "weights": plan.weights,
-        "preset": plan.preset if plan.weights == "train" else None,
+        "preset": plan.training_preset if plan.weights == "train" else None,
         "seeds": list(plan.seeds),
         "networks": numbers,
         "across_seeds": (
@@ -130,14 +162,18 @@ def _results(
 
 
 def _write(
-    folder: Path, page: str, results: Mapping[str, Any], drawn: Sequence[Drawn], times: Times
+    folder: Path,
+    page: str,
+    results: Mapping[str, Any],
+    figures: Sequence["FigureFile"],
+    times: Times,
 ) -> Path:
-    for one in drawn:
-        for kind, content in (("svg", one.files.svg), ("png", one.files.png)):
-            with atomic_path(folder / figure_path(one, kind)) as partial:
-                partial.write_bytes(content)
-    figures = [{"file": figure_path(one, "svg"), "alt": one.files.alt} for one in drawn]
-    write_json(folder / "results.json", {**results, "figures": figures})
+    for figure in figures:
+        for kind in ("svg", "png"):
+            with atomic_path(folder / figure.path(kind)) as partial:
+                partial.write_bytes(getattr(figure.files, kind))
+    listed = [{"file": figure.path("svg"), "alt": figure.files.alt} for figure in figures]
+    write_json(folder / "results.json", {**results, "figures": listed})
     write_json(folder / "times.json", times.seconds)
     write_text(folder / "report.md", page)
     return folder / "report.md"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import product
 from typing import Any
 
 import torch
@@ -45,43 +46,40 @@ MIDDLE = 0.98
 INTERVALS = ("accuracy", "hierarchical_accuracy", "specificity", "information")
 
 KEYS = {
-    "networks": "by name, one entry a seed",
+    "networks": "by name, one entry per seed",
     "across_seeds": "the same entries over all seeds: mean, low and high (95 % by Student's t) "
     "where they differ; null for one seed",
     "saw_augmented": "whether the training images were augmented; null where that is not known",
-    "exits": "all images leave at this exit; shares lie in [0, 1], exits count from 1",
-    "rules": "images leave early, one by one, with thresholds fitted on validation images",
+    "exits": "all images leave at this exit; shares are in [0, 1], exits count from 1",
+    "policies": "images leave early, each by itself, with thresholds fitted on validation images",
     "sweep": "all images leave at this exit, at each fine tolerance",
-    "regions": "tolerances between which specificity goes from 0 to 1; middle_low and middle_high "
+    "regions": "tolerances between which specificity rises from 0 to 1; middle_low and middle_high "
     f"hold {MIDDLE:.0%} of the decisions; heads: own, or sums of the fine probabilities",
-    "overlap": "entropies of the finest and the coarsest head, single images or batch means",
-    "curves": "area under precision over recall of the operating curve",
+    "overlap": "entropies of the finest and the coarsest head, of single images or batch means",
+    "curves": "area under the curve of precision against recall",
     "calibration": "expected_error before, expected_error_scaled after the temperature that was "
     "fitted on validation images",
-    "answers": "level of the answers; gate where it chooses that; or the fine tolerance",
+    "answers": "level of the answers; gate where it chooses the level; or the fine tolerance",
     "specificity": "share of finest answers; under the published protocol its mean over batches",
-    "flops": "an image, counted as the study does: every branch on the way",
-    "run_flops": "an image, branches that the rule never looks at left out",
-    "information": "bits an answer",
+    "flops": "per image, counted as the study does: every branch on the way",
+    "run_flops": "per image, without the branches that the policy never consults",
+    "information": "bits per answer",
     "severity": "mistake_rate, and the height of the lowest common ancestor of answer and truth, "
     "over mistakes and over all images",
-    "intervals": f"95 % over {REPEATS} draws of the test images with replacement",
+    "intervals": f"95 %, from {REPEATS} draws of the test images with replacement",
     "thresholds": '"inf" lets every image leave',
 }
-"""What the keys of results.json mean; it stands in the file."""
+"""What the keys of results.json mean; it is part of the file."""
 
 
-def network_numbers(measured: Measured, protocol: Protocol) -> dict[str, Any]:
+def network_results(measured: Measured, protocol: Protocol) -> dict[str, Any]:
     """All numbers of one network of one seed; ``KEYS`` says what they are."""
     test = measured.test
     numbers: dict[str, Any] = {
-        "seed": measured.seed,
-        "width": measured.width,
-        "parameters": measured.parameters,
-        "size_mb": measured.size_mb,
-        "saw_augmented": measured.saw_augmented,
-        "fingerprint": test.fingerprint,
+        name: getattr(measured, name)
+        for name in ("seed", "width", "parameters", "size_mb", "saw_augmented")
     }
+    numbers["fingerprint"] = test.fingerprint
     numbers["exits"] = list(_exit_rows(test, protocol))
     by_tolerance = has_two_heads(test) and not test.has_gate
     if by_tolerance:
@@ -91,13 +89,13 @@ def network_numbers(measured: Measured, protocol: Protocol) -> dict[str, Any]:
     if by_tolerance and not protocol.is_published:
         numbers["curves"] = list(_curve_rows(test))
     if not protocol.is_published:
-        numbers["rules"] = list(_rule_rows(measured))
+        numbers["policies"] = list(_policy_rows(measured))
         numbers["calibration"] = list(_calibration_rows(measured))
     return plain(numbers)
 
 
 def plain(value: Any) -> Any:
-    """The same as JSON can hold it: floats to six decimals, NaN as null, infinity in words."""
+    """The value as JSON can hold it: floats to six decimals, NaN as null, infinity in words."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -110,7 +108,7 @@ def plain(value: Any) -> Any:
 
 
 def _exit_rows(records: ExitRecords, protocol: Protocol) -> Iterator[dict[str, Any]]:
-    """The study's table: of many tolerances only the first and the last."""
+    """The study's table; of many tolerances only the first and the last."""
     ends = (None, STUDY_TOLERANCES[0], STUDY_TOLERANCES[-1])
     for forced in forced_exits(records, protocol):
         if forced.tolerance in ends:
@@ -135,31 +133,30 @@ def _sweep_rows(records: ExitRecords, protocol: Protocol) -> Iterator[dict[str, 
         }
 
 
-def _rule_rows(measured: Measured) -> Iterator[dict[str, Any]]:
-    """Leaving early, with what was fitted on validation records, on the test records."""
+def _policy_rows(measured: Measured) -> Iterator[dict[str, Any]]:
+    """Leaving early, with policies fitted on validation records, on the test records."""
     if measured.test.num_exits == 1:
         return
     for name, policy in report_policies(measured.val).items():
         if measured.test.has_gate and not policy.needs_gate:
             continue  # the gate replaces the tolerance
-        row: dict[str, Any] = {"name": name}
-        row |= {key: value for key, value in policy.settings().items() if value is not None}
-        decisions = policy.decide(measured.test)
-        shares = evaluate(decisions, measured.test).shares
-        yield row | _values(policy, measured.test, None) | {"shares": shares}
+        settings = {key: value for key, value in policy.settings().items() if value is not None}
+        shares = evaluate(policy.decide(measured.test), measured.test).shares
+        yield {"name": name, **settings, **_values(policy, measured.test), "shares": shares}
 
 
-def _values(policy: Policy, records: ExitRecords, protocol: Protocol | None) -> dict[str, Any]:
-    """What a policy is worth; by image with intervals and severity, as published without."""
+def _values(
+    policy: Policy, records: ExitRecords, protocol: Protocol | None = None
+) -> dict[str, Any]:
+    """The metrics of a policy; with intervals and severity unless the protocol is published."""
     published = protocol is not None and protocol.is_published
     batch_size = protocol.batch_size_of(records) if protocol is not None else None
     decisions = policy.decide(records)
     result = evaluate(decisions, records, batch_size=batch_size)
-    specificity = result.batch_specificity if published else result.specificity
     values: dict[str, Any] = {
         "accuracy": result.accuracy,
         "hierarchical_accuracy": result.hierarchical_accuracy,
-        "specificity": specificity,
+        "specificity": result.batch_specificity if published else result.specificity,
         "information": result.information,
         "flops": 2 * result.study_macs,
         "run_flops": result.mean_flops,
@@ -174,40 +171,38 @@ def _values(policy: Policy, records: ExitRecords, protocol: Protocol | None) -> 
 
 
 def _region_rows(records: ExitRecords) -> Iterator[dict[str, Any]]:
-    """Operating regions against the batch size, of both heads and of sums of the fine one."""
-    sums = records.marginalised()
-    for exit_index in range(records.num_exits):
-        for heads, source in (("own", records), ("sums", sums)):
-            for batch_size in REGION_BATCHES:
-                whole = operating_region(source, exit_index, batch_size=batch_size)
-                middle = operating_region(
-                    source, exit_index, batch_size=batch_size, coverage=MIDDLE
-                )
-                yield {
-                    "exit": exit_index + 1,
-                    "heads": heads,
-                    "batch_size": batch_size,
-                    "low": whole.low,
-                    "high": whole.high,
-                    "middle_low": middle.low,
-                    "middle_high": middle.high,
-                    "bound": tolerance_bound(records.hierarchy) if heads == "sums" else None,
-                }
+    """Operating regions by batch size, of both heads and of sums of the fine one."""
+    sources = {"own": records, "sums": records.marginalised()}
+    for exit_index, heads, size in product(range(records.num_exits), sources, REGION_BATCHES):
+        whole, middle = (
+            operating_region(sources[heads], exit_index, batch_size=size, coverage=coverage)
+            for coverage in (1.0, MIDDLE)
+        )
+        yield {
+            "exit": exit_index + 1,
+            "heads": heads,
+            "batch_size": size,
+            "low": whole.low,
+            "high": whole.high,
+            "middle_low": middle.low,
+            "middle_high": middle.high,
+            "bound": tolerance_bound(records.hierarchy) if heads == "sums" else None,
+        }
 
 
 def _overlap_rows(records: ExitRecords) -> Iterator[dict[str, Any]]:
-    for exit_index in range(records.num_exits):
-        for batch_size in OVERLAP_BATCHES:
-            for normalised in (False, True):
-                how: dict[str, Any] = {"normalised": normalised, "batch_size": batch_size}
-                fine, coarse = (uncertainties(records, exit_index, k, **how) for k in (-1, 0))
-                # As in the figures: few values need few bins.
-                bins = min(50, 2 * math.isqrt(len(fine)))
-                overlap = uncertainty_overlap(records, exit_index, bins=bins, **how)
-                row = {"exit": exit_index + 1} | asdict(overlap)
-                if batch_size == 1:
-                    row["intervals"] = {"coefficient": _overlap_interval(fine, coarse, bins)}
-                yield row
+    for exit_index, batch_size, normalised in product(
+        range(records.num_exits), OVERLAP_BATCHES, (False, True)
+    ):
+        how: dict[str, Any] = {"normalised": normalised, "batch_size": batch_size}
+        fine, coarse = (uncertainties(records, exit_index, level, **how) for level in (-1, 0))
+        # As in the figures: few values need few bins.
+        bins = min(50, 2 * math.isqrt(len(fine)))
+        overlap = uncertainty_overlap(records, exit_index, bins=bins, **how)
+        row = {"exit": exit_index + 1} | asdict(overlap)
+        if batch_size == 1:
+            row["intervals"] = {"coefficient": _overlap_interval(fine, coarse, bins)}
+        yield row
 
 
 def _overlap_interval(
@@ -230,18 +225,14 @@ def _curve_rows(records: ExitRecords) -> Iterator[dict[str, Any]]:
 
 
 def _calibration_rows(measured: Measured) -> Iterator[dict[str, Any]]:
-    temperatures = fit_temperatures(measured.val)
-    scaled = with_temperatures(measured.test, temperatures)
-    for exit_index, level in measured.test.cells:
-        before, after = (
-            reliability(source, exit_index, level).expected_error
-            for source in (measured.test, scaled)
-        )
+    test, temperatures = measured.test, fit_temperatures(measured.val)
+    scaled = with_temperatures(test, temperatures)
+    for exit_index, level in test.cells:
         yield {
             "exit": exit_index + 1,
-            "level": measured.test.hierarchy.level_names[level],
-            "expected_error": before,
+            "level": test.hierarchy.level_names[level],
+            "expected_error": reliability(test, exit_index, level).expected_error,
             "temperature": float(temperatures[exit_index, level]),
-            "expected_error_scaled": after,
-            "failure_auroc": failure_auroc(measured.test, exit_index, level),
+            "expected_error_scaled": reliability(scaled, exit_index, level).expected_error,
+            "failure_auroc": failure_auroc(test, exit_index, level),
         }
