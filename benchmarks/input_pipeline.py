@@ -1,8 +1,8 @@
-"""Augmented training batches of one core: hbnlab, batch by batch, against PIL, image by image.
+"""Augmented training batches on one core: hbnlab per batch against PIL per image.
 
-Both shuffle, reflect-pad by 4, crop, mirror and normalise 32x32 colour images, in batches of 64,
-with the numbers that the study uses. They take turns in one process on one thread, and what counts
-is the median over the rounds of the ratio within a round. Time is processor time.
+Both pipelines shuffle, reflect-pad by 4, crop, mirror and normalise 32x32 colour images in batches
+of 64, with the constants of the study. They alternate in one process on one thread; the result is
+the median over the rounds of the ratio within a round. Times are processor times.
 
     python benchmarks/input_pipeline.py
 """
@@ -30,7 +30,7 @@ TARGET = 25.0
 
 
 class PilDataset(Dataset):
-    """Decoded images as PIL images, transformed one at a time, as torchvision's data sets are."""
+    """Decoded images as PIL images, transformed one by one as in the data sets of torchvision."""
 
     def __init__(self, split: TensorSplit) -> None:
         self.images = split.images.permute(0, 2, 3, 1).contiguous().numpy()
@@ -52,7 +52,7 @@ class PilDataset(Dataset):
 
 
 def random_split(count: int) -> TensorSplit:
-    """Noise with the shape of CIFAR-100: no step here depends on what an image shows."""
+    """Noise with the shape of CIFAR-100: the content of the images does not matter here."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
     return TensorSplit(
@@ -68,17 +68,17 @@ def random_split(count: int) -> TensorSplit:
 
 
 def images_per_second(batches: Iterable, count: int) -> float:
-    """Images a second of processor time, over one pass."""
+    """Images per second of processor time, over one pass."""
     start = time.process_time()
     seen = sum(len(images) for images, _ in batches)
     seconds = time.process_time() - start
     if seen != count:
-        raise RuntimeError(f"a pass must give {count} images, got {seen}")
+        raise RuntimeError(f"a pass must yield {count} images, got {seen}")
     return count / seconds
 
 
 def measure(count: int, pil_count: int, batch_size: int, rounds: int) -> dict[str, list[float]]:
-    """Speeds of both pipelines, round by round; a first round that warms up is left out."""
+    """Speeds of both pipelines per round; the first round is a warm-up and does not count."""
     split, generator = random_split(count), torch.Generator().manual_seed(0)
     loader = DataLoader(
         PilDataset(split.subset(range(pil_count))), batch_size=batch_size, shuffle=True
@@ -101,10 +101,10 @@ def measure(count: int, pil_count: int, batch_size: int, rounds: int) -> dict[st
 
 
 def report(speeds: dict[str, list[float]], settings: dict[str, int]) -> dict[str, object]:
-    """What is printed and written."""
+    """The result as it is printed and written."""
     ratios = [ours / pil for ours, pil in zip(speeds["hbnlab"], speeds["pil"], strict=True)]
     return {
-        "what": "augmented training batches on one thread, images a second of processor time",
+        "what": "augmented training batches on one thread, images per second of processor time",
         "hbnlab_images_per_second": round(statistics.median(speeds["hbnlab"])),
         "pil_images_per_second": round(statistics.median(speeds["pil"])),
         "ratio": round(statistics.median(ratios), 1),
@@ -124,8 +124,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/bench_input_pipeline.json"))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--images", type=int, default=45_000, help="images of hbnlab's passes")
-    parser.add_argument("--pil-images", type=int, default=1_500, help="images of PIL's passes")
+    parser.add_argument("--images", type=int, default=45_000, help="images per pass of hbnlab")
+    parser.add_argument("--pil-images", type=int, default=1_500, help="images per pass of PIL")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     settings = {"rounds": arguments.rounds, "batch_size": arguments.batch_size}

@@ -18,7 +18,7 @@ def check_head_mask(
 
     Example:
         >>> tree = Hierarchy.from_dict({"pet": ["cat", "dog"], "bird": ["owl"]})
-        >>> check_head_mask([[1, 0], [1, 1]], 2, tree)
+        >>> check_head_mask([[True, False], [True, True]], 2, tree)
         ((True, False), (True, True))
     """
     rows = tuple(tuple(bool(has_head) for has_head in row) for row in mask)
