@@ -13,7 +13,7 @@ from hbnlab.costs import part_macs
 from hbnlab.data.split import Split
 from hbnlab.models.network import EarlyExitNetwork, evaluation_mode
 from hbnlab.policies import ExitView, Policy, policy_macs
-from hbnlab.policies.base import GOES_ON
+from hbnlab.policies.base import AMBIGUOUS, GOES_ON
 from hbnlab.progress import progress_bar
 from hbnlab.records import Decisions
 
@@ -217,7 +217,9 @@ class _Descent:
         """Put the answers together, on the processor."""
         exit_index, level_index, prediction = self.answers.cpu()
         seconds = time.perf_counter() - start
-        self.policy.check_answered(exit_index, level_index, self.network.head_mask)
+        levels = level_index.tolist()
+        twice, never = levels.count(AMBIGUOUS), levels.count(GOES_ON)
+        self.policy.check_answered(twice=twice, never=never, total=len(levels))
         macs = torch.tensor(policy_macs(self.policy, *part_macs(self.network)))[exit_index]
         return EarlyDecisions(
             exit_index,

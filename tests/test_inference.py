@@ -499,3 +499,12 @@ def test_leaving_early_on_cuda_decides_as_the_records_do():
     # On a GPU other batch sizes may take other kernels, which differ in more than the last bits.
     assert (found.exit_index == expected.exit_index).float().mean() > 0.98
     assert found.exit_index.device.type == "cpu"
+
+
+def test_a_policy_that_answers_at_two_levels_at_once_is_refused():
+    class BothLevels(ForcedExit):
+        def answers(self, exit_index, view):
+            return {level: view.all_images() for level in range(view.num_levels)}
+
+    with pytest.raises(ValueError, match="at one level, BothLevels answered 10 of 10 at two"):
+        predict(network_of(), images_of(10), BothLevels(1), 4)

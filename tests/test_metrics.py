@@ -20,7 +20,6 @@ from hbnlab.metrics import (
     sweep_table,
     top_k_accuracy,
 )
-from hbnlab.metrics import evaluation as evaluation_module
 from hbnlab.policies import (
     ConfidenceThreshold,
     EntropyThreshold,
@@ -173,9 +172,9 @@ class _NoSuchHead(ForcedExit):
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (_TwoLevelsAtOnce(0), "each image at one level, _TwoLevelsAtOnce answered 50 of 50 at two"),
+        (_TwoLevelsAtOnce(1), "each image at one level, _TwoLevelsAtOnce answered 50 of 50 at two"),
         (_NobodyAnswered(0), "answer every image, _NobodyAnswered left 50 of 50 without an answer"),
-        (_NoSuchHead(0), "come from a head, _NoSuchHead answered at exit 1, level 2, where"),
+        (_NoSuchHead(0), "nothing was computed at exit 1, level 2 of 2"),
     ],
 )
 def test_decide_and_sweep_refuse_answers_at_two_levels_or_none(policy, words):
@@ -338,6 +337,9 @@ def test_decisions_about_other_images_are_refused():
 
 def test_information_of_an_uneven_tree_depends_on_the_answer():
     tree = Hierarchy.from_dict({"a": ["p", "q", "r"], "b": ["s"]})
-    assert evaluation_module._mean_information(torch.tensor([3, 1]), tree) == pytest.approx(
-        (math.log2(4 / 3) + 2) / 2
-    )
+    records = random_records(2, hierarchy=tree)
+    columns = {"exit_index": [0, 0], "level_index": [0, 0], "prediction": [0, 1], "macs": [1, 1]}
+    decisions = Decisions(**{name: torch.tensor(values) for name, values in columns.items()})
+    bits = [math.log2(4 / 3), 2]
+    assert evaluate(decisions, records).information == pytest.approx(sum(bits) / 2)
+    assert answer_values(decisions, records)["information"].tolist() == pytest.approx(bits)

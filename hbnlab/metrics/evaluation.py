@@ -1,7 +1,9 @@
 """How good the answers of a policy are, how specific, and what they cost."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -79,8 +81,15 @@ def evaluate(
     """
     check_decisions(decisions, records)
     exits, levels, prediction, macs = _columns(decisions, records)
-    answers = answer_table(levels, prediction, records)
-    return summarise(exits, levels, answers, int(macs.sum()), records, batch_size)
+    columns = answer_columns(levels, prediction, records)
+    by_cell = {
+        (e, level): columns[:, (exits == e) & (levels == level)].sum(dim=1).tolist()
+        for e, level in records.cells
+    }
+    share = None
+    if batch_size is not None:
+        share = batch_specificity(levels == records.hierarchy.finest, batch_size)
+    return summarise(records, by_cell, int(macs.sum()), share)
 
 
 def answer_values(
@@ -101,24 +110,27 @@ def answer_values(
     """
     check_decisions(decisions, records)
     _, levels, prediction, macs = _columns(decisions, records)
-    right, hierarchical, leaves = answer_table(levels, prediction, records).double().unbind(1)
+    _, right, hierarchical, *by_size = answer_columns(levels, prediction, records).double()
+    everything = records.hierarchy.num_classes[-1]
+    bits = [math.log2(everything / size) for size in _leaf_sizes(records.hierarchy)]
     return {
         "accuracy": right,
         "hierarchical_accuracy": hierarchical,
         "specificity": (levels == records.hierarchy.finest).double(),
-        "information": (records.hierarchy.num_classes[-1] / leaves).log2(),
+        "information": torch.tensor(bits).double() @ torch.stack(by_size),
         "mean_macs": macs.double(),
     }
 
 
-def answer_table(
+def answer_columns(
     levels: Int[Tensor, " sample"], prediction: Int[Tensor, " sample"], records: ExitRecords
-) -> Int[Tensor, "sample value"]:
-    """What answers are worth, as whole numbers; everything in an ``Evaluation`` is made of them.
+) -> Bool[Tensor, "value sample"]:
+    """What each answer is worth; every metric of an ``Evaluation`` is a sum over these columns.
 
     Returns:
-        Per image: whether the answer is the label of its own level; whether it is, mapped up to
-        the coarsest level, the label there; how many finest classes lie under it.
+        True, to count answers; whether the answer is the label of its own level; whether it is,
+        mapped up to the coarsest level, the label there; and for each size of ``_leaf_sizes``
+        whether the answer has so many finest classes under it.
     """
     labels, hierarchy = records.labels, records.hierarchy
     lifted, leaves = torch.empty_like(prediction), torch.empty_like(prediction)
@@ -127,66 +139,64 @@ def answer_table(
         lifted[here] = hierarchy.ancestors(0, level).to(labels.device)[prediction[here]]
         leaves[here] = hierarchy.leaf_counts(level).to(labels.device)[prediction[here]]
     right = prediction == labels.gather(1, levels[:, None])[:, 0]
-    return torch.stack([right.long(), (lifted == labels[:, 0]).long(), leaves], dim=1)
+    by_size = [leaves == size for size in _leaf_sizes(hierarchy)]
+    return torch.stack([torch.ones_like(right), right, lifted == labels[:, 0], *by_size])
 
 
 def summarise(
-    exits: Int[Tensor, " sample"],
-    levels: Int[Tensor, " sample"],
-    answers: Int[Tensor, "sample value"],
-    total_macs: int,
     records: ExitRecords,
-    batch_size: int | None,
+    by_cell: Mapping[tuple[int, int], Sequence[int]],
+    total_macs: int,
+    batch_specificity: float | None,
 ) -> Evaluation:
     """Turn whole numbers of images into shares; the one place where anything is rounded.
 
     Args:
-        exits: exit of each answer.
-        levels: level of each answer.
-        answers: from ``answer_table``.
-        total_macs: multiply-accumulates of all images together.
         records: what was decided about.
-        batch_size: as in ``evaluate``.
+        by_cell: by (exit, level), sums of ``answer_columns`` over the images answered there.
+        total_macs: multiply-accumulates of all images together.
+        batch_specificity: as in ``Evaluation``.
     """
-    total, num_levels = len(records), records.hierarchy.num_levels
-    cells = torch.bincount(exits * num_levels + levels, minlength=records.num_exits * num_levels)
-    counts = cells.view(records.num_exits, num_levels).tolist()
-    right, hierarchical, _ = answers.sum(dim=0).tolist()
-    study = sum(sum(row) * records.macs_to(index) for index, row in enumerate(counts))
-    finest = levels == records.hierarchy.finest
+    total, hierarchy = len(records), records.hierarchy
+    levels, exits = range(hierarchy.num_levels), range(records.num_exits)
+    counts = {cell: row[0] for cell, row in by_cell.items()}
+    table = [[counts.get((exit_index, level), 0) for level in levels] for exit_index in exits]
+    _, right, hierarchical, *by_size = map(sum, zip(*by_cell.values(), strict=True))
+    study = sum(sum(row) * records.macs_to(index) for index, row in enumerate(table))
+    sizes = zip(by_size, _leaf_sizes(hierarchy), strict=True)
+    bits = [count * math.log2(hierarchy.num_classes[-1] / size) for count, size in sizes]
     return Evaluation(
         num_images=total,
         accuracy=right / total,
         hierarchical_accuracy=hierarchical / total,
-        specificity=sum(row[-1] for row in counts) / total,
-        information=_mean_information(answers[:, 2], records.hierarchy),
+        specificity=sum(row[-1] for row in table) / total,
+        information=math.fsum(bits) / total,
         mean_macs=total_macs / total,
         study_macs=study / total,
-        shares=tuple(tuple(count / total for count in row) for row in counts),
-        batch_specificity=None if batch_size is None else _by_batch(finest, batch_size),
+        shares=tuple(tuple(count / total for count in row) for row in table),
+        batch_specificity=batch_specificity,
     )
+
+
+def batch_specificity(is_finest: Bool[Tensor, " sample"], batch_size: int) -> float:
+    """Mean over batches of the share of finest answers; every batch weighs the same."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    shares = [chunk.double().mean() for chunk in is_finest.split(batch_size)]
+    return float(torch.stack(shares).mean())
+
+
+@lru_cache(maxsize=16)
+def _leaf_sizes(hierarchy: Hierarchy) -> list[int]:
+    """The numbers of finest classes that lie under a class of any level, rising."""
+    levels = range(hierarchy.num_levels)
+    return sorted({int(size) for level in levels for size in hierarchy.leaf_counts(level)})
 
 
 def _columns(decisions: Decisions, records: ExitRecords) -> list[Int[Tensor, " sample"]]:
     """Exit, level, class and cost of each answer, on the device of the records."""
     columns = (decisions.exit_index, decisions.level_index, decisions.prediction, decisions.macs)
     return [column.to(records.labels.device) for column in columns]
-
-
-def _mean_information(leaves: Int[Tensor, " sample"], hierarchy: Hierarchy) -> float:
-    """Mean bits of answers, given how many finest classes lie under each."""
-    everything = hierarchy.num_classes[-1]
-    counts = enumerate(torch.bincount(leaves).tolist())
-    bits = [count * math.log2(everything / size) for size, count in counts if count]
-    return math.fsum(bits) / len(leaves)
-
-
-def _by_batch(is_finest: Bool[Tensor, " sample"], batch_size: int) -> float:
-    """Mean over batches of the share of finest answers; every batch weighs the same."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-    shares = [chunk.double().mean() for chunk in is_finest.split(batch_size)]
-    return float(torch.stack(shares).mean())
 
 
 def check_decisions(decisions: Decisions, records: ExitRecords) -> None:

@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from functools import cache, partial
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float
 from torch import Tensor
 
-from hbnlab.metrics.evaluation import Evaluation, answer_table, summarise
+from hbnlab.metrics.evaluation import (
+    Evaluation,
+    answer_columns,
+    batch_specificity,
+    summarise,
+)
 from hbnlab.policies import ExitView, Policy
 from hbnlab.records import ExitRecords
 
@@ -39,17 +44,22 @@ def sweep(
         0.53 416.9
     """
     view_at = cache(partial(ExitView.from_records, records))
-    images = torch.arange(len(records), device=records.labels.device)
-    by_cell = _answers_by_cell(records)
+    columns = {cell: _columns(records, *cell) for cell in records.cells}
     results = []
     for policy in policies:
         policy.check_fits(records.head_mask, records.hierarchy, records.has_gate)
-        exits, levels = policy.taken_cells(records, view_at)
-        costs = torch.tensor(policy.macs_to_exits(records), device=exits.device)
-        answers = by_cell[exits, levels, images]
-        results.append(
-            summarise(exits, levels, answers, int(costs[exits].sum()), records, batch_size)
-        )
+        leaving = {(e, level): leaves for e, level, leaves in policy.leaving(records, view_at)}
+        sums = [columns[cell] @ leaves.to(columns[cell]) for cell, leaves in leaving.items()]
+        by_cell = dict(zip(leaving, torch.stack(sums).long().tolist(), strict=True))
+        share = None
+        if batch_size is not None:
+            is_finest = torch.zeros_like(records.labels[:, 0], dtype=torch.bool)
+            for (_, level), leaves in leaving.items():
+                is_finest |= leaves & (level == records.hierarchy.finest)
+            share = batch_specificity(is_finest, batch_size)
+        costs = policy.macs_to_exits(records)
+        total_macs = sum(costs[exit_index] * row[0] for (exit_index, _), row in by_cell.items())
+        results.append(summarise(records, by_cell, total_macs, share))
     return results
 
 
@@ -82,16 +92,9 @@ def sweep_table(policies: Sequence[Policy], records: ExitRecords, *, batch_size:
     return pd.DataFrame(rows)
 
 
-def _answers_by_cell(records: ExitRecords) -> Int[Tensor, "exit level sample value"]:
-    """What the answer of each cell to each image is worth; of no meaning without a head."""
-    levels = torch.arange(records.hierarchy.num_levels, device=records.labels.device)
-    rows = [
-        [
-            answer_table(
-                level.expand(len(records)), records.prediction[:, exit_index, level], records
-            )
-            for level in levels
-        ]
-        for exit_index in range(records.num_exits)
-    ]
-    return torch.stack([torch.stack(row) for row in rows])
+def _columns(records: ExitRecords, exit_index: int, level: int) -> Float[Tensor, "value sample"]:
+    """What the answer of one cell to each image is worth, as numbers that can be summed."""
+    prediction = records.prediction[:, exit_index, level]
+    columns = answer_columns(torch.full_like(prediction, level), prediction, records)
+    # Sums of zeros and ones are exact in single precision up to 2^24.
+    return columns.float() if len(records) < 2**24 else columns.double()

@@ -1,9 +1,10 @@
 """A policy decides where an image leaves and how specific its answer is; it never computes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import partial, reduce
+from itertools import combinations
 from typing import Any, TypeVar
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from hbnlab.head_mask import describe_cells, finest_level
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies.grid import MOST_POLICIES, combinations, even_values
+from hbnlab.policies.grid import MOST_POLICIES, even_values, value_rows
 from hbnlab.policies.settings import Setting, class_name_in_words, plain_settings, python_line
 from hbnlab.policies.view import ExitView
 from hbnlab.records import Decisions, ExitRecords
@@ -105,44 +106,39 @@ class Policy(ABC):
         """The level at which each image is answered at this exit.
 
         Returns:
-            A level index; -1 for an image that goes on, -2 for one that was answered at two levels,
+            A level index; -1 for an image that goes on, -2 for one that is answered at two levels,
             which ``check_answered`` refuses.
         """
         levels = torch.full((view.num_images,), GOES_ON, device=view.device)
-        taken = torch.zeros_like(levels, dtype=torch.bool)
-        twice = torch.zeros_like(taken)
-        for level, answered in self.answers(exit_index, view).items():
-            twice |= taken & answered
-            taken |= answered
+        for level, answered in self._answers_once(exit_index, view).items():
             levels.masked_fill_(answered, level)
-        return levels.masked_fill_(twice, AMBIGUOUS)
+        return levels
 
-    def taken_cells(
+    def leaving(
         self, records: ExitRecords, view_at: Callable[[int, int | None], ExitView] | None = None
-    ) -> tuple[Int[Tensor, " sample"], Int[Tensor, " sample"]]:
-        """The cell at which each image leaves.
+    ) -> Iterator[tuple[int, int, Bool[Tensor, " sample"]]]:
+        """Yields, for each cell in order, its exit, its level and the images that leave there.
 
         Args:
             records: what is decided about.
             view_at: gives the view of the records at an exit and a batch size, where many policies
                 share one.
 
-        Returns:
-            Exit index and level index of each image.
-
         Raises:
             ValueError: when an image is answered at two levels or not at all.
         """
         view_at = view_at or partial(ExitView.from_records, records)
-        levels = torch.full_like(records.labels[:, 0], GOES_ON)
-        exits = levels.clone()
+        waiting = torch.ones(len(records), dtype=torch.bool, device=records.labels.device)
         for exit_index in self.consulted_exits(records.num_exits):
-            here = self.step(exit_index, view_at(exit_index, self.view_batch_size))
-            leaves = (levels == GOES_ON) & (here != GOES_ON)
-            exits.masked_fill_(leaves, exit_index)
-            levels = torch.where(leaves, here, levels)
-        self.check_answered(exits, levels, records.head_mask)
-        return exits, levels
+            answers = self._answers_once(exit_index, view_at(exit_index, self.view_batch_size))
+            twice = answers.pop(AMBIGUOUS, None)
+            if twice is not None:
+                self.check_answered(twice=int(twice.count_nonzero()), total=len(records))
+            for level, answered in answers.items():
+                yield exit_index, level, waiting & answered
+            for answered in answers.values():
+                waiting = waiting & ~answered
+        self.check_answered(never=int(waiting.count_nonzero()), total=len(records))
 
     def decide(self, records: ExitRecords) -> Decisions:
         """Decide about every image from records alone.
@@ -152,10 +148,39 @@ class Policy(ABC):
                 or when it answers an image at two levels or not at all.
         """
         self.check_fits(records.head_mask, records.hierarchy, records.has_gate)
-        exits, levels = self.taken_cells(records)
-        images = torch.arange(len(records), device=exits.device)
+        exits = torch.empty_like(records.labels[:, 0])
+        levels, prediction = torch.empty_like(exits), torch.empty_like(exits)
+        for exit_index, level, leaves in self.leaving(records):
+            exits[leaves], levels[leaves] = exit_index, level
+            prediction[leaves] = records.prediction[leaves, exit_index, level]
         costs = torch.tensor(self.macs_to_exits(records), device=exits.device)
-        return Decisions(exits, levels, records.prediction[images, exits, levels], costs[exits])
+        return Decisions(exits, levels, prediction, costs[exits])
+
+    def check_answered(self, *, twice: int = 0, never: int = 0, total: int) -> None:
+        """Validate how many images are answered at two levels of an exit, and how many never.
+
+        Raises:
+            ValueError: when there is one.
+        """
+        name = type(self).__name__
+        if twice:
+            raise ValueError(
+                f"an exit must answer each image at one level, {name} answered {twice} of {total} "
+                "at two"
+            )
+        if never:
+            raise ValueError(
+                f"the last exit must answer every image, {name} left {never} of {total} without "
+                "an answer"
+            )
+
+    def _answers_once(self, exit_index: int, view: ExitView) -> dict[int, Bool[Tensor, " sample"]]:
+        """``answers``, and under the key ``AMBIGUOUS`` the images answered at two levels."""
+        answers = dict(self.answers(exit_index, view))
+        for level in answers:
+            view.logits(exit_index, level)  # refuses an answer where there is no head
+        pairs = [first & second for first, second in combinations(answers.values(), 2)]
+        return answers | ({AMBIGUOUS: reduce(torch.logical_or, pairs)} if pairs else {})
 
     def consulted_exits(self, num_exits: int) -> tuple[int, ...]:
         """Indices of the exits whose branches the policy consults; the last always is one."""
@@ -184,40 +209,6 @@ class Policy(ABC):
                 )
         if self.needs_gate and not has_gate:
             raise ValueError(f"{type(self).__name__} asks for a gate, and the network has none")
-
-    def check_answered(
-        self,
-        exits: Int[Tensor, " sample"],
-        levels: Int[Tensor, " sample"],
-        head_mask: Sequence[Sequence[bool]],
-    ) -> None:
-        """Validate the cells at which images were answered by the last exit.
-
-        Raises:
-            ValueError: when an image was answered at two levels of an exit, at a level without a
-                head, or not at all.
-        """
-        has_head = torch.tensor(head_mask, device=levels.device)
-        sound = (levels >= 0) & has_head[exits.clamp(min=0), levels.clamp(min=0)]
-        if sound.all():
-            return
-        name, total = type(self).__name__, len(levels)
-        twice, never = int((levels == AMBIGUOUS).sum()), int((levels == GOES_ON).sum())
-        if twice:
-            raise ValueError(
-                f"an exit must answer each image at one level, {name} answered {twice} of {total} "
-                "at two"
-            )
-        if never:
-            raise ValueError(
-                f"the last exit must answer every image, {name} left {never} of {total} without "
-                "an answer"
-            )
-        at = int((~sound).nonzero()[0])
-        raise ValueError(
-            f"an answer must come from a head, {name} answered at exit {int(exits[at]) + 1}, "
-            f"level {int(levels[at]) + 1}, where there is none"
-        )
 
     def macs_to_exits(self, records: ExitRecords) -> list[int]:
         """What runs for an image that leaves at each exit: stages and consulted branches."""
@@ -281,7 +272,7 @@ class Policy(ABC):
             ValueError: when no policy of the grid fits the records.
         """
         settings = self.adjustable(records.hierarchy)
-        rows = combinations(
+        rows = value_rows(
             lambda number: [even_values(number, one.low, one.high) for one in settings],
             len(settings),
             MOST_POLICIES,

@@ -16,7 +16,7 @@ _LEAST_VALUES, _MOST_VALUES = 3, 13
 _LEAST_DIGITS, _MOST_DIGITS = 2, 6
 
 
-def combinations(
+def value_rows(
     columns_of: Callable[[int], Iterable[Sequence[Number]]], num_columns: int, most: int
 ) -> list[tuple[Number, ...]]:
     """All combinations of the values of some columns, at most ``most`` of them.
@@ -28,9 +28,9 @@ def combinations(
             side by side: the first values together, the second values together, and so on.
 
     Example:
-        >>> combinations(lambda number: [range(number), range(number)], 2, 9)
+        >>> value_rows(lambda number: [range(number), range(number)], 2, 9)
         [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
-        >>> combinations(lambda number: [range(number), range(number)], 2, 4)
+        >>> value_rows(lambda number: [range(number), range(number)], 2, 4)
         [(0, 0), (1, 1), (2, 2), (3, 3)]
     """
     number = min(_MOST_VALUES, int(most ** (1 / max(1, num_columns)) + 1e-9))

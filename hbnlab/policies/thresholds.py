@@ -12,10 +12,10 @@ from hbnlab.hierarchy import Hierarchy
 from hbnlab.policies.base import Policy
 from hbnlab.policies.grid import (
     MOST_POLICIES,
-    combinations,
     even_values,
     next_hundredth,
     quantiles,
+    value_rows,
 )
 from hbnlab.policies.settings import Setting
 from hbnlab.policies.view import ExitView
@@ -195,7 +195,7 @@ class ThresholdPolicy(Policy):
     def _threshold_rows(
         self, records: ExitRecords, most: int = MOST_POLICIES
     ) -> list[tuple[Number, ...]]:
-        return combinations(
+        return value_rows(
             lambda number: self._threshold_columns(records, number), records.num_exits - 1, most
         )
 

@@ -164,6 +164,7 @@ class ExitView:
         if key not in self._memo:
             logits = self.logits(exit_index, level_index)
             values = self._known(*key) if self._known else _SCORES[name](logits)
+            values = values.contiguous()  # a column of records is read many times in a sweep
             if self._batch_size is not None:
                 values = batch_means(values, self._batch_size)
             self._memo[key] = values
