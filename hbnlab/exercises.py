@@ -1,14 +1,16 @@
 """Checks for the exercises of the notebooks: a verdict in words, whatever the answer is."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-_SINGLE = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+from hbnlab.types import Number
+
+_KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,7 +34,7 @@ class Verdict:
         return self.right
 
 
-def check(answer: Any, expected: Any, *, tolerance: int | float = 1e-6, hint: str = "") -> Verdict:
+def check(answer: Any, expected: Any, *, tolerance: Number = 1e-6, hint: str = "") -> Verdict:
     """Compare an answer with the right one, without giving that away.
 
     Args:
@@ -40,12 +42,18 @@ def check(answer: Any, expected: Any, *, tolerance: int | float = 1e-6, hint: st
         expected: a bool, int, float, text, tensor, or a tuple or list of these. Texts are compared
             without regard to case; a number may come as a tensor without dimensions, a list as a
             tensor, and the other way round.
-        tolerance: by how much a number may differ; where a float above 1 is expected, relatively.
-        hint: what to say after a wrong answer.
+        tolerance: by how much a number may differ; relative where a float above 1 is expected.
+        hint: added to the verdict on a wrong answer.
 
     Raises:
         ValueError: for an ``expected`` of another type or a negative tolerance: mistakes of the
             notebook, not of its reader.
+
+    Example:
+        >>> check(0.4, 0.5, hint="add both parts.")
+        Not yet: 0.4 is too small. Hint: add both parts.
+        >>> check(0.5, 0.5)
+        Right.
     """
     _check_lesson(expected, tolerance)
     if _is_open(answer):
@@ -57,12 +65,12 @@ def check_function(
     function: Any,
     cases: Sequence[tuple[Any, Any]],
     *,
-    tolerance: int | float = 1e-6,
+    tolerance: Number = 1e-6,
     hint: str = "",
 ) -> Verdict:
     """Call the reader's function and compare what it returns, up to the first difference.
 
-    An exception that it raises is told in words. Tensors and lists, also those within others, are
+    The verdict names an exception that it raises. Tensors and lists, also those within others, are
     passed as copies, so that a function that changes its arguments spoils nothing.
 
     Args:
@@ -73,6 +81,10 @@ def check_function(
 
     Raises:
         ValueError: without cases, and as ``check``.
+
+    Example:
+        >>> check_function(lambda x: 2 * x, [((2,), 4), ((-3,), 9)])
+        Not yet: for (-3) -6 is too small, 9 is expected.
     """
     if not cases or not all(isinstance(arguments, tuple) for arguments, _ in cases):
         raise ValueError(f"cases must be pairs of a tuple and a result, got {cases!r}")
@@ -81,13 +93,19 @@ def check_function(
     if _is_open(function):
         return Verdict(False, "Not answered yet: replace the ... by your function.")
     if not callable(function):
-        return _verdict(f"a function is expected, got {_shown(function)}", hint)
+        return _verdict(f"a function is expected, got {_phrase(function)}", hint)
     for number, (arguments, expected) in enumerate(cases):
-        given = ", ".join(_shown(argument) for argument in arguments)
-        result, complaint = _call(function, arguments)
-        if not complaint and number == 0 and _is_open(result):
+        given = ", ".join(_phrase(argument) for argument in arguments)
+        try:
+            result = function(*(_copied(argument) for argument in arguments))
+        except Exception as error:
+            words = _shortened(f"your function raised {type(error).__name__}: {error}", 180)
+            return _verdict(f"for ({given}) {words}", hint)
+        if number == 0 and _is_open(result):
             return Verdict(False, f"Not answered yet: your function returns nothing for ({given}).")
-        complaint = complaint or _complaint(result, expected, tolerance)
+        complaint = _complaint(result, expected, tolerance)
+        if complaint.endswith(("too small", "too large")):
+            complaint += f", {_phrase(expected)} is expected"
         if complaint:
             return _verdict(f"for ({given}) {complaint}", hint)
     return _verdict("", hint)
@@ -96,13 +114,11 @@ def check_function(
 def _verdict(complaint: str, hint: str) -> Verdict:
     if not complaint:
         return Verdict(True, "Right.")
-    words = f"Not yet: {complaint}."
-    if hint:
-        words += f" Hint: {hint}"
+    words = f"Not yet: {complaint}." + (f" Hint: {hint}" if hint else "")
     return Verdict(False, " ".join(words.split()))
 
 
-def _check_lesson(expected: Any, tolerance: int | float) -> None:
+def _check_lesson(expected: Any, tolerance: Number) -> None:
     if not 0 <= tolerance < math.inf:
         raise ValueError(f"tolerance must be finite and at least 0, got {tolerance}")
     if isinstance(expected, tuple | list):
@@ -115,25 +131,11 @@ def _check_lesson(expected: Any, tolerance: int | float) -> None:
         )
 
 
-def _is_open(answer: Any) -> bool:
-    try:
-        return _has_gap(answer)
-    except Exception:  # a list that holds itself, say: it goes on for ever, but without a gap
-        return False
-
-
-def _has_gap(answer: Any) -> bool:
-    if isinstance(answer, tuple | list):
-        return any(_has_gap(element) for element in answer)
+def _is_open(answer: Any, depth: int = 3) -> bool:
+    """Whether the answer, or an element of it, is one that the reader has yet to write."""
+    if depth and isinstance(answer, tuple | list):
+        return any(_is_open(element, depth - 1) for element in answer)
     return answer is None or answer is ...
-
-
-def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str]:
-    """What the function returns, and "" or in words what went wrong."""
-    try:
-        return function(*(_copied(argument) for argument in arguments)), ""
-    except Exception as error:
-        return None, f"your function raised {type(error).__name__}: {_text_of(error, str, 150)}"
 
 
 def _copied(argument: Any) -> Any:
@@ -147,91 +149,73 @@ def _copied(argument: Any) -> Any:
 # ---------------------------------------------------------------------- differences, in words
 
 
-def _complaint(answer: Any, expected: Any, tolerance: int | float) -> str:
-    """What is wrong with the answer, in words also where its own methods raise."""
+def _complaint(answer: Any, expected: Any, tolerance: Number) -> str:
+    """What is wrong with the answer, also where it cannot be compared at all."""
     try:
         return _difference(answer, expected, tolerance)
     except Exception:
-        return f"{_shown(answer)} cannot be compared with what is expected"
+        return f"{_phrase(answer)} cannot be compared with what is expected"
 
 
-def _difference(answer: Any, expected: Any, tolerance: int | float) -> str:
+def _difference(answer: Any, expected: Any, tolerance: Number) -> str:
     """What is wrong with the answer; nothing when it is as expected."""
+    expected = _unpacked(expected)
     if isinstance(expected, Tensor):
         return _tensor_difference(answer, expected.detach().cpu(), tolerance)
     if isinstance(expected, tuple | list):
         return _list_difference(answer, expected, tolerance)
-    return _single_difference(answer, expected, tolerance)
-
-
-def _single_difference(
-    answer: Any, expected: bool | int | float | str, tolerance: int | float
-) -> str:
     answer = _unpacked(answer)
     kinds = {bool: bool, int: int | float, float: int | float, str: str}[type(expected)]
     if not isinstance(answer, kinds) or isinstance(answer, bool) != isinstance(expected, bool):
-        return f"{_SINGLE[type(expected)]} is expected, got {_shown(answer)}"
+        return f"{_KINDS[type(expected)]} is expected, got {_phrase(answer)}"
     if isinstance(expected, str):
         same = answer.strip().casefold() == expected.strip().casefold()
-        return "" if same else f"{_shown(answer)} is not it"
-    if isinstance(expected, bool):
-        return "" if answer == expected else f"{answer} is not it"
-    return _number_difference(answer, expected, tolerance)
-
-
-def _number_difference(answer: int | float, expected: int | float, tolerance: int | float) -> str:
-    scale = max(1.0, abs(expected)) if isinstance(expected, float) else 1.0
-    nan, nan_expected = answer != answer, expected != expected
-    if answer == expected or (nan and nan_expected):
+        return "" if same else f"{_phrase(answer)} is not it"
+    if answer == expected or (answer != answer and expected != expected):
         return ""
-    if nan or nan_expected:
+    if isinstance(expected, bool) or answer != answer or expected != expected:
         return f"{answer} is not it"
-    if abs(expected) < math.inf and _is_near(answer, expected, tolerance * scale):
+    margin = tolerance * max(1.0, abs(expected)) if isinstance(expected, float) else tolerance
+    if abs(expected) < math.inf and abs(answer - expected) <= margin:
         return ""
-    return f"{_shown(answer)} is too {'small' if answer < expected else 'large'}"
+    return f"{_phrase(answer)} is too {'small' if answer < expected else 'large'}"
 
 
-def _is_near(answer: int | float, expected: int | float, margin: int | float) -> bool:
-    try:
-        return abs(answer - expected) <= margin
-    except OverflowError:  # one is a whole number beyond all floats, the other a float
-        return False
-
-
-def _list_difference(answer: Any, expected: Sequence[Any], tolerance: int | float) -> str:
+def _list_difference(answer: Any, expected: Sequence[Any], tolerance: Number) -> str:
     if hasattr(answer, "tolist"):
         answer = answer.tolist()  # a tensor or an array
+    kind = f"a list or tuple of length {len(expected)} is expected, got"
     if not isinstance(answer, tuple | list):
-        return f"a list or tuple of length {len(expected)} is expected, got {_shown(answer)}"
+        return f"{kind} {_phrase(answer)}"
     if len(answer) != len(expected):
-        return f"a list or tuple of length {len(expected)} is expected, got length {len(answer)}"
-    for index, (mine, theirs) in enumerate(zip(answer, expected, strict=True)):
-        complaint = _difference(mine, theirs, tolerance)
-        if complaint:
-            return f"at position {index} {complaint}"
-    return ""
+        return f"{kind} length {len(answer)}"
+    pairs = enumerate(zip(answer, expected, strict=True))
+    complaints = ((n, _difference(mine, theirs, tolerance)) for n, (mine, theirs) in pairs)
+    return next((f"at position {n} {words}" for n, words in complaints if words), "")
 
 
-def _tensor_difference(answer: Any, expected: Tensor, tolerance: int | float) -> str:
-    shape = tuple(expected.shape)
+def _tensor_difference(answer: Any, expected: Tensor, tolerance: Number) -> str:
+    kind = f"a tensor of shape {tuple(expected.shape)} is expected, got"
     try:
         found = torch.as_tensor(answer).detach().cpu()
     except Exception:  # whatever torch says of an object that is no table of numbers
-        return f"a tensor of shape {shape} is expected, got {_shown(answer)}"
-    if tuple(found.shape) != shape:
-        return f"a tensor of shape {shape} is expected, got shape {tuple(found.shape)}"
+        return f"{kind} {_phrase(answer)}"
+    if found.shape != expected.shape:
+        return f"{kind} shape {tuple(found.shape)}"
     if (found.dtype == torch.bool) != (expected.dtype == torch.bool) or found.is_complex():
-        kind = "True and False" if expected.dtype == torch.bool else "real numbers"
-        return f"a tensor of {kind} is expected, got {found.dtype}"
+        numbers = "True and False" if expected.dtype == torch.bool else "real numbers"
+        return f"a tensor of {numbers} is expected, got {found.dtype}"
     relative = tolerance if expected.is_floating_point() else 0.0
     same = torch.isclose(
         found.double(), expected.double(), rtol=relative, atol=tolerance, equal_nan=True
     )
     if same.all():
         return ""
-    first = (~same).nonzero()[0].tolist()
-    where = f", the first at {first}" if first else ""
-    return f"{int((~same).sum())} of {same.numel()} numbers differ{where}"
+    first = tuple((~same).nonzero()[0].tolist())
+    return (
+        f"{int((~same).sum())} of {same.numel()} numbers differ, the first at {list(first)}: "
+        f"{found[first].item():.6g}, where {expected[first].item():.6g} is expected"
+    )
 
 
 def _unpacked(answer: Any) -> Any:
@@ -241,22 +225,18 @@ def _unpacked(answer: Any) -> Any:
     return answer
 
 
-def _shown(answer: Any) -> str:
+def _phrase(answer: Any) -> str:
     """The answer as a phrase of one short line."""
     if answer is None or answer is ...:
         return "nothing"
     if isinstance(answer, Tensor) and answer.ndim:
         return f"a tensor of shape {tuple(answer.shape)}"
     if isinstance(answer, bool | int | float | str | tuple | list | Tensor):
-        return _text_of(answer, repr)
-    if callable(answer):
-        return "a function"
-    return f"an object of type {type(answer).__name__}"
+        return _shortened(repr(answer))
+    return "a function" if callable(answer) else f"an object of type {type(answer).__name__}"
 
 
-def _text_of(thing: Any, text: Callable[[Any], str], longest: int = 60) -> str:
-    try:
-        words = " ".join(text(thing).split())
-    except Exception:  # the reader's own __repr__
-        return f"an object of type {type(thing).__name__}"
-    return words if len(words) <= longest else words[: longest - 3] + "..."
+def _shortened(text: str, longest: int = 60) -> str:
+    """The text as one line, cut where it is longer than so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 3] + "..."
