@@ -272,7 +272,7 @@ def test_the_best_meets_the_constraints_and_is_first_by_what_is_preferred():
     assert best(found, Constraints(flops=4.0)) == 1
     impossible = Constraints(accuracy=0.9, specificity=0.55)
     assert best(found, impossible) is None
-    words = "The highest accuracy, of those that answer so many finely, is 80.0 %."
+    words = "The highest accuracy at this specificity is 80.0 %."
     assert impossible.alternative(found) == words
     assert best([], Constraints()) is None
 

@@ -7,7 +7,16 @@ from dataclasses import replace
 import ipywidgets as w
 import pytest
 from random_records import DEEP, random_records
-from widget_helpers import RECORDS, RULES, START, check_says, control, status_of, text_of
+from widget_helpers import (
+    RECORDS,
+    RULES,
+    START,
+    FirstCoarse,
+    check_says,
+    control,
+    status_of,
+    text_of,
+)
 
 from hbnlab import metrics
 from hbnlab.policies import (
@@ -18,7 +27,6 @@ from hbnlab.policies import (
 )
 from hbnlab.widgets import PolicyExplorer
 from hbnlab.widgets.planes import Planes
-from hbnlab.widgets.rules import python_line
 
 
 def test_the_explorer_measures_the_policy_that_it_shows():
@@ -30,7 +38,7 @@ def test_the_explorer_measures_the_policy_that_it_shows():
         page = text_of(explorer.to_html())
         assert f"{100 * decided.accuracy:.1f} %" in page
         assert f"{decided.information:.2f} bits" in page
-        assert explorer.python_line == python_line(policy)
+        assert explorer.python_line == policy.python_line()
         assert control(explorer, "Python line").value == explorer.python_line
 
 
@@ -52,46 +60,50 @@ def test_the_numbers_of_the_explorer_can_be_set():
     assert explorer.thresholds == (0.7, 0.25)
 
 
-def test_another_rule_keeps_the_numbers_that_mean_the_same():
+def test_another_kind_keeps_the_numbers_that_mean_the_same():
     explorer = PolicyExplorer(RECORDS, START)
-    explorer.rule = "fine tolerance, published code"
+    explorer.kind = "fine tolerance, published code"
     assert explorer.policy == replace(START, rule="published-code")
-    explorer.rule = "semantic gate"
+    explorer.kind = "semantic gate"
     assert explorer.policy == SemanticGate([0.8, 0.6])
-    with pytest.raises(ValueError, match="a rule with a fine tolerance is needed"):
+    with pytest.raises(ValueError, match="a policy with a fine tolerance is needed"):
         _ = explorer.fine_tolerance
-    explorer.rule = "confidence"
+    explorer.kind = "confidence threshold"
     assert all(0 < threshold < 1 for threshold in explorer.thresholds)
-    control(explorer, "rule").value = "entropy"
-    assert explorer.rule == "entropy"
-    with pytest.raises(ValueError, match="rule must be one of"):
-        explorer.rule = "dice"
+    control(explorer, "policy").value = "entropy threshold"
+    assert explorer.kind == "entropy threshold"
+    with pytest.raises(ValueError, match="kind must be one of"):
+        explorer.kind = "dice"
 
 
-def test_only_rules_that_the_heads_allow_are_offered():
+def test_only_kinds_that_the_heads_allow_are_offered():
     without_gate = random_records(20, gate=False)
-    assert "semantic gate" in PolicyExplorer(RECORDS).rules
-    assert "semantic gate" not in PolicyExplorer(without_gate).rules
+    assert "semantic gate" in PolicyExplorer(RECORDS).kinds
+    assert "semantic gate" not in PolicyExplorer(without_gate).kinds
     sem = random_records(20, heads=[[True, False], [True, False], [False, True]])
-    assert PolicyExplorer(sem).rules == ("entropy", "confidence", "margin")
+    assert PolicyExplorer(sem).kinds == (
+        "entropy threshold",
+        "confidence threshold",
+        "margin threshold",
+    )
 
 
-def test_a_rule_is_offered_where_any_coarse_level_has_the_heads():
+def test_a_kind_is_offered_where_any_coarse_level_has_the_heads():
     records = random_records(20, hierarchy=DEEP, heads=[[False, True, True]] * 3)
     explorer = PolicyExplorer(records)
-    assert explorer.rule == "fine tolerance"
+    assert explorer.kind == "fine tolerance"
     assert isinstance(explorer.policy, FineTolerance)
     assert explorer.policy.coarse_level == 1
-    assert {policy.coarse_level for policy in explorer.cloud.policies} == {1}
-    explorer.rule = "semantic gate"
+    assert {policy.coarse_level for policy in explorer.candidates.policies} == {1}
+    explorer.kind = "semantic gate"
     assert explorer.policy.coarse_level == 1
 
 
-def test_the_coarse_level_is_kept_while_another_rule_has_none():
+def test_the_coarse_level_is_kept_while_another_kind_has_none():
     start = FineTolerance([0.8, 0.6], 0.3, coarse_level=1)
     explorer = PolicyExplorer(random_records(20, hierarchy=DEEP), start)
-    explorer.rule = "entropy"
-    explorer.rule = "fine tolerance"
+    explorer.kind = "entropy threshold"
+    explorer.kind = "fine tolerance"
     assert explorer.policy.coarse_level == 1
 
 
@@ -100,10 +112,10 @@ def test_a_policy_that_fits_only_while_a_threshold_is_0_is_answered_in_words():
     records = random_records(20, hierarchy=DEEP, heads=heads)
     policy = FineTolerance([0, 0.5], 0.2, coarse_level=1)
     assert len(policy.decide(records)) == 20
-    check_says(PolicyExplorer(records, policy), "every threshold is moved here, and then")
+    check_says(PolicyExplorer(records, policy), "a grid moves every threshold, and then")
     explorer = PolicyExplorer(records)
     before = explorer.policy
-    with pytest.raises(ValueError, match="every threshold is moved here"):
+    with pytest.raises(ValueError, match="a grid moves every threshold"):
         explorer.policy = policy
     assert explorer.policy == before
 
@@ -112,27 +124,33 @@ def test_the_explorer_stays_as_it_is_where_another_policy_cannot_be_worked_out(m
     explorer = PolicyExplorer(RECORDS, START)
     page, result = explorer.to_html(), explorer.evaluation
 
-    def cloud(*_: object) -> None:
-        raise ValueError("there is no cloud")
+    def grid(*_: object) -> None:
+        raise ValueError("there is no grid")
 
-    monkeypatch.setattr(explorer._rulebook, "cloud", cloud)
-    with pytest.raises(ValueError, match="there is no cloud"):
+    monkeypatch.setattr(FineTolerance, "grid", grid)
+    with pytest.raises(ValueError, match="there is no grid"):
         explorer.batch_size = 8
     assert explorer.policy == START
     assert (explorer.evaluation, explorer.to_html()) == (result, page)
     control(explorer, "decide by").set_state({"index": 1})
     assert explorer.policy == START
     assert control(explorer, "decide by").value == "image"
-    assert "there is no cloud" in status_of(explorer)
+    assert "there is no grid" in status_of(explorer)
 
 
 @pytest.mark.parametrize(
-    ("rule", "values"), [("entropy", 13), ("confidence", 13), ("margin", 13), ("fine tolerance", 5)]
+    ("kind", "values"),
+    [
+        ("entropy threshold", 13),
+        ("confidence threshold", 13),
+        ("margin threshold", 13),
+        ("fine tolerance", 5),
+    ],
 )
-def test_thresholds_for_batches_are_as_close_as_the_means_of_batches(rule, values):
+def test_thresholds_for_batches_are_as_close_as_the_means_of_batches(kind, values):
     explorer = PolicyExplorer(random_records(2000), START)
-    explorer.batch_size, explorer.rule = 100, rule
-    policies = explorer.cloud.policies
+    explorer.batch_size, explorer.kind = 100, kind
+    policies = explorer.candidates.policies
     for exit_index in (0, 1):
         assert len({policy.thresholds[exit_index] for policy in policies}) == values
 
@@ -140,8 +158,8 @@ def test_thresholds_for_batches_are_as_close_as_the_means_of_batches(rule, value
 def test_no_policy_is_in_the_cloud_twice():
     # All confidences are 1, and so are their quantiles.
     explorer = PolicyExplorer(random_records(40, signal=1000.0))
-    explorer.rule = "confidence"
-    policies = explorer.cloud.policies
+    explorer.kind = "confidence threshold"
+    policies = explorer.candidates.policies
     assert len(set(policies)) == len(policies) == 4
     explorer.best_for_budget(1e6)
     assert explorer.message.startswith("Of 4 policies")
@@ -151,18 +169,18 @@ def test_no_policy_is_in_the_cloud_twice():
 def test_the_cloud_goes_from_one_extreme_to_the_other(batch_size):
     explorer = PolicyExplorer(RECORDS, START)
     explorer.batch_size = batch_size
-    cloud = explorer.cloud
-    assert list(cloud.results) == metrics.sweep(cloud.policies, RECORDS)
+    cloud = explorer.candidates
+    assert list(cloud.evaluations) == metrics.sweep(cloud.policies, RECORDS)
     assert {policy.batch_size for policy in cloud.policies} == {batch_size}
-    specificities = {result.specificity for result in cloud.results}
+    specificities = {result.specificity for result in cloud.evaluations}
     assert {0.0, 1.0} <= specificities
-    first = [result.exit_shares[0] for result in cloud.results]
+    first = [result.exit_shares[0] for result in cloud.evaluations]
     assert {0.0, 1.0} <= set(first)
 
 
 def test_the_best_for_an_accuracy_is_the_cheapest_that_reaches_it():
     explorer = PolicyExplorer(RECORDS)
-    results = explorer.cloud.results
+    results = explorer.candidates.evaluations
     accuracy = sorted(result.accuracy for result in results)[len(results) // 2]
     found = explorer.best_for_accuracy(accuracy, specificity=0.4)
     able = [r for r in results if r.accuracy >= accuracy and r.specificity >= 0.4]
@@ -176,7 +194,7 @@ def test_the_best_for_an_accuracy_is_the_cheapest_that_reaches_it():
 
 def test_the_best_for_a_budget_is_the_most_accurate_within_it():
     explorer = PolicyExplorer(RECORDS)
-    results = explorer.cloud.results
+    results = explorer.candidates.evaluations
     flops = sorted(result.mean_flops for result in results)[len(results) // 3]
     explorer.best_for_budget(flops)
     able = [result for result in results if result.mean_flops <= flops]
@@ -184,7 +202,7 @@ def test_the_best_for_a_budget_is_the_most_accurate_within_it():
     assert explorer.evaluation.mean_flops <= flops
 
 
-WISHES: dict[str, tuple[Callable[[PolicyExplorer], object], str]] = {
+BAD_CONSTRAINTS: dict[str, tuple[Callable[[PolicyExplorer], object], str]] = {
     "percent": (lambda e: e.best_for_accuracy(94), r"accuracy must be in \[0, 1\], got 94"),
     "NaN": (lambda e: e.best_for_accuracy(math.nan), "accuracy must be .* got nan"),
     "specificity": (
@@ -196,9 +214,9 @@ WISHES: dict[str, tuple[Callable[[PolicyExplorer], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", WISHES)
-def test_a_wish_out_of_range_is_refused(name):
-    ask, words = WISHES[name]
+@pytest.mark.parametrize("name", BAD_CONSTRAINTS)
+def test_a_constraint_out_of_range_is_refused(name):
+    ask, words = BAD_CONSTRAINTS[name]
     explorer = PolicyExplorer(RECORDS, START)
     with pytest.raises(ValueError, match=words):
         ask(explorer)
@@ -207,19 +225,19 @@ def test_a_wish_out_of_range_is_refused(name):
 
 def test_a_policy_is_found_at_the_very_percentage_that_it_has():
     explorer = PolicyExplorer(random_records(30), START)
-    best = max(result.accuracy for result in explorer.cloud.results)
+    best = max(result.accuracy for result in explorer.candidates.evaluations)
     for typed in (best, best + 1e-12, math.nextafter(best, 1.0)):
         assert explorer.best_for_accuracy(typed) is not None
 
 
-def test_what_can_be_had_is_said_in_view_of_both_wishes():
+def test_what_can_be_had_is_said_in_view_of_both_constraints():
     explorer = PolicyExplorer(RECORDS, START)
-    results = explorer.cloud.results
+    results = explorer.candidates.evaluations
     fine = [result for result in results if result.specificity >= 0.9]
     most, least = max(r.accuracy for r in fine), min(r.mean_flops for r in fine)
     assert most < max(result.accuracy for result in results)
     assert explorer.best_for_accuracy(1.0, specificity=0.9) is None
-    assert f"of those that answer so many finely, is {100 * most:.1f} %" in explorer.message
+    assert f"at this specificity is {100 * most:.1f} %" in explorer.message
     assert "lowest cost" not in explorer.message
     assert explorer.best_for_budget(1.0, specificity=0.9) is None
     assert f"the lowest cost {least / 1e6:.3g} million" in explorer.message
@@ -227,25 +245,25 @@ def test_what_can_be_had_is_said_in_view_of_both_wishes():
 
 def test_where_no_policy_is_specific_enough_the_highest_specificity_is_said():
     explorer = PolicyExplorer(RECORDS, SemanticGate([0.5, 0.4]))
-    most = max(result.specificity for result in explorer.cloud.results)
+    most = max(result.specificity for result in explorer.candidates.evaluations)
     assert most < 1
     assert explorer.best_for_accuracy(0.1, specificity=1.0) is None
     assert explorer.message.endswith(f"The highest specificity is {100 * most:.1f} %.")
 
 
-def test_a_wish_that_nothing_fulfils_is_answered_in_words():
+def test_constraints_that_no_policy_meets_are_answered_in_words():
     explorer = PolicyExplorer(RECORDS, START)
     assert explorer.best_for_budget(1.0) is None
     assert explorer.policy == START
     assert explorer.message.startswith("None of ")
-    most = max(result.accuracy for result in explorer.cloud.results)
+    most = max(result.accuracy for result in explorer.candidates.evaluations)
     assert f"{100 * most:.1f} %" in explorer.message
 
 
 def test_the_buttons_look_for_what_stands_beside_them():
     explorer = PolicyExplorer(RECORDS, START)
     control(explorer, "accuracy of at least (%)").value = 60
-    control(explorer, "and finely at least (%)").value = 30
+    control(explorer, "specificity of at least (%)").value = 30
     control(explorer, "best for this accuracy").click()
     assert explorer.evaluation.accuracy >= 0.6
     assert explorer.evaluation.specificity >= 0.3
@@ -271,13 +289,29 @@ def test_a_point_outside_the_axes_makes_them_grow():
     assert planes.at(result, []).png == planes.at(result, []).png
 
 
-def test_a_policy_that_the_explorer_does_not_know_is_answered_in_words():
-    check_says(PolicyExplorer(RECORDS, Patience(2)), "of one of the rules")
+@pytest.mark.parametrize(
+    "policy", [Patience(2), FirstCoarse(), EntropyThreshold([0.5, 0.4], level=0)], ids=repr
+)
+def test_the_explorer_takes_any_policy_that_fits(policy):
+    explorer = PolicyExplorer(RECORDS, policy)
+    assert explorer.evaluation == metrics.evaluate(policy.decide(RECORDS), RECORDS)
+    assert explorer.kind == policy.title
+    assert policy.title in explorer.kinds
+    assert {type(one) for one in explorer.candidates.policies} == {type(policy)}
+    explorer.kind = "fine tolerance"
+    explorer.policy = policy
+    assert control(explorer, "policy").value == policy.title
+    assert explorer.best_for_budget(1e9) in explorer.candidates.policies
 
 
-def test_a_policy_of_another_level_than_the_explorer_takes_is_answered_in_words():
-    policy = EntropyThreshold([0.5, 0.4], level=1)
-    check_says(PolicyExplorer(RECORDS, policy), "level=None, the finest head of each exit")
+def test_a_policy_from_outside_can_be_chosen_again_by_its_title():
+    explorer = PolicyExplorer(RECORDS)
+    explorer.policy = FirstCoarse()
+    explorer.kind = "margin threshold"
+    control(explorer, "policy").value = "first coarse"
+    assert explorer.policy == FirstCoarse()
+    with pytest.raises(ValueError, match="decides image by image, got batch_size=4"):
+        explorer.batch_size = 4
 
 
 def test_an_explorer_with_a_problem_says_so_when_it_is_asked_for_the_best():

@@ -37,29 +37,28 @@ from hbnlab.policies import (
     SemanticGate,
 )
 from hbnlab.widgets import ExitInspector
-from hbnlab.widgets.rules import python_line, verdicts
+from hbnlab.widgets.image_trace import explanations
 
-# ---------------------------------------------------------------------- the rule in words
+# ---------------------------------------------------------------------- explanations
 
 
 @pytest.mark.parametrize("policy", [*RULES, FirstCoarse()], ids=repr)
-def test_the_rule_written_out_ends_where_the_policy_decides(policy):
+def test_the_explanation_ends_where_the_policy_decides(policy):
     decisions = policy.decide(RECORDS)
     for index in range(len(RECORDS)):
-        *before, last = verdicts(policy, RECORDS, index)
-        assert all(verdict.level_index == -1 for verdict in before)
-        assert last.exit_index == decisions.exit_index[index]
-        assert last.level_index == decisions.level_index[index]
-        name = RECORDS.hierarchy.level_names[last.level_index]
-        assert last.lines[-1].endswith(f"answer {name}")
-        assert all("go on" in verdict.lines[-1] for verdict in before)
+        found = explanations(policy, RECORDS, index)
+        *before, last = found
+        assert last == decisions.exit_index[index]
+        name = RECORDS.hierarchy.level_names[decisions.level_index[index]]
+        assert found[last][-1].endswith(f"answer {name}")
+        assert all("go on" in found[exit_index][-1] for exit_index in before)
 
 
 @pytest.mark.parametrize("policy", RULES, ids=repr)
 def test_every_comparison_is_true_as_it_is_written(policy):
     pattern = re.compile(r"([-\d.]+)(?: - ([-\d.]+))? ([<>]) (\S+): (yes|no)")
     for index in range(len(RECORDS)):
-        for line in (line for one in verdicts(policy, RECORDS, index) for line in one.lines):
+        for line in itertools.chain.from_iterable(explanations(policy, RECORDS, index).values()):
             for first, second, sign, limit, verdict in pattern.findall(line):
                 value = round(float(first) - float(second or 0), 9)
                 border = float(limit.replace("∞", "inf"))
@@ -78,52 +77,51 @@ def _logits_of_entropy(nats: float, classes: int) -> torch.Tensor:
     return logits.float()
 
 
-def test_the_rule_reads_as_people_write_it():
+def test_the_explanation_reads_as_people_write_it():
     fine, coarse = _logits_of_entropy(1.2, 6), _logits_of_entropy(0.5, 3)
     records = replace(
         random_records(1, num_exits=2, gate=False),
         logits=(coarse.expand(1, 2, 3), fine.expand(1, 2, 6)),
     )
-    said = verdicts(FineTolerance([2.0], 0.8), records, 0)
-    assert said[0].lines == (
+    gap = "fine entropy minus coarse entropy"
+    said = explanations(FineTolerance([2.0], 0.8), records, 0)
+    assert said[0] == [
         "fine entropy under the threshold? 1.20 < 2.00: yes",
-        "fine less coarse entropy under the tolerance? 1.20 - 0.50 < 0.80: yes, answer fine",
-    )
-    said = verdicts(FineTolerance([2.0], 0.6), records, 0)
-    assert said[0].lines[1:] == (
-        "fine less coarse entropy under the tolerance? 1.20 - 0.50 < 0.60: no",
+        f"{gap} under the tolerance? 1.20 - 0.50 < 0.80: yes, answer fine",
+    ]
+    said = explanations(FineTolerance([2.0], 0.6), records, 0)
+    assert said[0][1:] == [
+        f"{gap} under the tolerance? 1.20 - 0.50 < 0.60: no",
         "coarse entropy under the threshold? 0.50 < 2.00: yes, answer coarse",
-    )
-    said = verdicts(FineTolerance([1.0], 0.8, "published-code"), records, 0)
-    assert said[0].lines[-1] == (
-        "fine less coarse entropy over the tolerance? 1.20 - 0.50 > 0.80: no, go on to exit 2"
-    )
-    assert said[1].lines[0].startswith("last exit: fine less coarse")
+    ]
+    said = explanations(FineTolerance([1.0], 0.8, "published-code"), records, 0)
+    assert said[0][-1] == f"{gap} over the tolerance? 1.20 - 0.50 > 0.80: no, go on to exit 2"
+    assert said[1][0].startswith(f"last exit: {gap}")
 
 
 @pytest.mark.parametrize(("more", "verdict"), [(1e-4, "yes"), (-1e-4, "no")])
 def test_numbers_get_the_digits_that_their_comparison_takes(more, verdict):
     entropy = float(RECORDS.entropy[3, 0, -1])
-    (line,) = verdicts(EntropyThreshold([entropy + more, 9.0]), RECORDS, 3)[0].lines
+    (line,) = explanations(EntropyThreshold([entropy + more, 9.0]), RECORDS, 3)[0]
     numbers = re.search(rf"(\d\.\d{{4,}}) < (\d\.\d{{4,}}): {verdict}", line)
     assert numbers[1] != numbers[2]
 
 
 def test_equal_numbers_look_equal():
     entropy = float(RECORDS.entropy[3, 0, -1])
-    (line,) = verdicts(EntropyThreshold([entropy, 9.0]), RECORDS, 3)[0].lines
+    (line,) = explanations(EntropyThreshold([entropy, 9.0]), RECORDS, 3)[0]
     numbers = re.search(r"(\S+) < (\S+): no", line)
     assert numbers[1] == numbers[2]
 
 
 @pytest.mark.parametrize("policy", RULES, ids=repr)
 def test_the_python_line_makes_the_policy_again(policy):
-    assert eval(python_line(policy), vars(policies).copy()) == policy
+    assert eval(policy.python_line(), vars(policies).copy()) == policy
 
 
 def test_the_python_line_leaves_out_what_a_policy_was_fitted_for():
     fitted = policies.fit_thresholds(EntropyThreshold([1, 1]), RECORDS, [0.5, 0.2, 0.3])
-    assert "hierarchy" not in python_line(fitted)
+    assert "hierarchy" not in fitted.python_line()
 
 
 # ---------------------------------------------------------------------- the exit inspector
@@ -161,12 +159,12 @@ def test_thresholds_and_policy_can_be_set():
     panel.thresholds = [0.0, 0.0]
     assert panel.policy == FineTolerance([0, 0], 0.3)
     assert panel.decision.exit_index == 2
-    assert "not looked at" in text_of(panel.to_html())
+    assert "not consulted" in text_of(panel.to_html())
     panel.policy = ForcedExit(1)
     assert panel.decision.exit_index == 1
-    with pytest.raises(ValueError, match=r"a rule with thresholds is needed, got ForcedExit"):
+    with pytest.raises(ValueError, match=r"a policy with thresholds is needed, got ForcedExit"):
         panel.thresholds = [1.0, 1.0]
-    with pytest.raises(ValueError, match=r"a rule with a fine tolerance is needed, got Forced"):
+    with pytest.raises(ValueError, match=r"a policy with a fine tolerance is needed, got Forced"):
         panel.fine_tolerance = 0.3
 
 
@@ -310,7 +308,7 @@ def test_controls_show_what_python_sets_and_numbers_beyond_them_hold():
     assert panel.image_index == 3
 
 
-def test_rules_have_the_controls_for_their_numbers():
+def test_policies_have_the_controls_for_their_numbers():
     for policy, sliders in ((START, 3), (SemanticGate([1, 1]), 2), (Patience(2), 0)):
         panel = inspector()
         panel.policy = policy
@@ -355,10 +353,10 @@ def test_a_change_from_python_that_does_not_fit_raises_and_nothing_moves():
     assert panel.message == ""
 
 
-def test_the_page_shows_probabilities_entropies_and_the_rule():
+def test_the_page_shows_probabilities_entropies_and_the_comparisons():
     panel = inspector()
     page = text_of(panel.to_html())
-    for line in (line for one in verdicts(START, RECORDS, 0) for line in one.lines):
+    for line in itertools.chain.from_iterable(explanations(START, RECORDS, 0).values()):
         assert line in page
     for exit_index, level in RECORDS.cells:
         cell, name = RECORDS.cell(exit_index, level), PETS.level_names[level]
@@ -389,7 +387,7 @@ def test_names_of_three_levels_do_not_overlap_in_the_drawing(names):
     page = inspector(FineTolerance([0.8, 0.6], 0.3, coarse_level=1), records).to_html()
     (drawing,) = re.findall(r"image/svg\+xml;base64,([^\"]+)", page)
     svg = base64.b64decode(drawing).decode()
-    heads = re.findall(r'<text x="([\d.]+)" y="214"[^>]*>([^<]+)<', svg)
+    heads = re.findall(r'<text x="(-?[\d.]+)" y="281.52"[^>]*>([^<]+)<', svg)
     assert len(heads) == 9
     edges = [(float(x) - 3.75 * len(name), float(x) + 3.75 * len(name)) for x, name in heads]
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(edges))

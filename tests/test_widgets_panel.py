@@ -93,7 +93,7 @@ def test_a_closed_panel_is_let_go_of(make):
     before = set(ipywidgets_registry._instances)
     panel = make()
     if isinstance(panel, PolicyExplorer):
-        panel.rule = "confidence"
+        panel.kind = "confidence threshold"
     page = panel.to_html()
     panel.close()
     assert set(ipywidgets_registry._instances) <= before
@@ -121,10 +121,10 @@ def test_other_networks_can_be_looked_at(records):
     panel.kind = "fine answer at coarse confidence"
     assert text_of(panel.to_html()).count("leaves at exit") == 1
     explorer = PolicyExplorer(records)
-    for rule in explorer.rules:
-        explorer.rule = rule
+    for kind in explorer.kinds:
+        explorer.kind = kind
         assert explorer.evaluation == metrics.sweep([explorer.policy], records)[0]
-        assert len(explorer.cloud.policies) <= 180
+        assert len(explorer.candidates.policies) <= 180
 
 
 BAD_RECORDS: dict[str, tuple[Callable[[], ExitRecords], str]] = {
@@ -157,3 +157,20 @@ def test_difficulty_that_is_not_known_of_every_image_has_no_quarters():
     assert control(panel, "difficulty").disabled
     with pytest.raises(ValueError, match=r"difficulty must be one of \['any'\]"):
         panel.difficulty = "hardest quarter"
+
+
+@pytest.mark.parametrize(
+    ("panel", "names"),
+    [
+        (inspector(), "class_name, difficulty, fine_tolerance, image_index, kind, policy, thresh"),
+        (PolicyExplorer(RECORDS), "batch_size, fine_tolerance, kind, policy, thresholds"),
+        (TrainingMonitor(), "none"),
+    ],
+    ids=["inspector", "explorer", "monitor"],
+)
+def test_an_attribute_that_a_panel_lacks_is_refused(panel, names):
+    words = f"no attribute 'fine_tolerence' that can be set; those that can are: {names}"
+    with pytest.raises(AttributeError, match=words):
+        panel.fine_tolerence = 0.1
+    with pytest.raises(AttributeError, match="no attribute 'words' that can be set"):
+        panel.words = "anything"

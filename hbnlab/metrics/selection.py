@@ -90,7 +90,7 @@ class Constraints:
         specific = [result for result in results if self._is_specific(result)]
         if not specific:
             return f"The highest specificity is {percent(max(r.specificity for r in results))}."
-        among = ", of those that answer so many finely," if self.specificity else ""
+        among = " at this specificity" if self.specificity else ""
         words = f"The highest accuracy{among} is {percent(max(r.accuracy for r in specific))}"
         costs = [result.mean_flops for result in specific if self._is_accurate(result)]
         cost = f", the lowest cost {millions(min(costs))} million FLOPs per image" if costs else ""

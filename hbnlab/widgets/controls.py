@@ -1,4 +1,4 @@
-"""Controls that have a name for a screen reader and tell their panel when somebody moves them."""
+"""Controls that have a name for screen readers and tell their panel when a person moves them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,15 +6,16 @@ from typing import Any
 import ipywidgets as w
 
 _STEP, _DIGITS = 0.01, 2
+_NAME_IN_FULL = {"description_width": "initial"}
 
 
 class Control:
-    """One value on the page that tells when somebody moves it.
+    """One value on the page that reports when a person changes it.
 
     Args:
         part: has a ``value``.
         on_change: called with the new value when the part is moved on the page, or from Python
-            through the part itself; ``show`` calls nothing.
+            through the part itself; not called by ``show``.
 
     Attributes:
         widget: what is put on the page.
@@ -28,11 +29,11 @@ class Control:
 
     @property
     def value(self) -> Any:
-        """What the control stands at."""
+        """The current value."""
         return self._part.value
 
     def show(self, value: Any) -> None:
-        """Put the control at a value without telling anybody."""
+        """Display a value without calling ``on_change``."""
         self._is_showing = True
         try:
             self._put(value)
@@ -51,33 +52,41 @@ class NumberControl(Control):
     """A number box with a slider of the same name.
 
     JupyterLab gives a slider a role and a value but no accessible name; the box has one. The name
-    stands once on the page, beside the slider; that of the box is there to be read out.
+    appears once on the page, beside the slider; that of the box is only read out.
 
-    On the page a slider stands at whole steps only, with the rounding of binary fractions, and it
-    sends that back as if somebody had moved it. So the number is that of the box, and the slider
-    only follows it, or moves it by half a step at least. A slider that is near enough is left
-    alone: whoever is moving it would be thrown back.
+    On the page a slider has whole steps only, rounded as binary fractions, and it sends such a
+    value back as if a person had moved it. So the value is that of the box: the slider follows it,
+    and moves it only by half a step or more. A slider that is near enough stays where it is, for a
+    person may be moving it at that moment.
 
     Args:
         name: of the number.
-        limits: lowest and highest value; what lies outside is shown at the nearer one.
-        on_change: as for ``Control``. Sliders move by hundredths, the box takes any number.
+        limits: lowest and highest value; a value outside is displayed as the nearer one.
+        on_change: as for ``Control``.
+        is_whole: whether only whole numbers make sense; the slider then moves by 1, otherwise by
+            hundredths, while the box takes any number.
     """
 
     def __init__(
-        self, name: str, limits: tuple[float, float], on_change: Callable[[float], None]
+        self,
+        name: str,
+        limits: tuple[float, float],
+        on_change: Callable[[float], None],
+        *,
+        is_whole: bool = False,
     ) -> None:
         self._limits = limits
-        shared: dict[str, Any] = {"min": limits[0], "max": limits[1], "step": _STEP}
+        self._step, self._digits = (1.0, 0) if is_whole else (_STEP, _DIGITS)
+        shared: dict[str, Any] = {"min": limits[0], "max": limits[1], "step": self._step}
         shared |= {"value": limits[0], "description": name}
-        # A label of no width is not seen but read.
+        # A label of no width is invisible but read out.
         box = w.BoundedFloatText(
             **shared, style={"description_width": "0px"}, layout={"width": "80px"}
         )
         self._slider = w.FloatSlider(
             **shared,
             readout=False,
-            style={"description_width": "initial"},
+            style=_NAME_IN_FULL,
             layout={"flex": "1 1 auto", "min_width": "240px"},
         )
         super().__init__(box, on_change)
@@ -92,75 +101,78 @@ class NumberControl(Control):
             self._slider.value = self._part.value
 
     def _slid(self, change: Any) -> None:
-        value = round(change["new"], _DIGITS)
+        value = round(change["new"], self._digits)
         if not self._is_showing and self._is_apart(value):
             self._part.value = value
 
     def _is_apart(self, value: float) -> bool:
-        return abs(value - self._part.value) >= _STEP / 2
+        return abs(value - self._part.value) >= self._step / 2
 
 
-def choice(name: str, options: Sequence[str], on_change: Callable[[str], None]) -> Control:
-    """One of several words, from a list that opens."""
-    menu = w.Dropdown(
-        description=name,
-        options=list(options),
-        disabled=len(options) < 2,
-        style={"description_width": "initial"},
-        layout={"width": "auto", "max_width": "300px"},
-    )
-    return Control(menu, on_change)
+class Choice(Control):
+    """A drop-down list of words; a word that it does not have yet is added when it is shown."""
+
+    def __init__(self, name: str, options: Sequence[str], on_change: Callable[[str], None]) -> None:
+        layout = {"width": "auto", "max_width": "300px"}
+        menu = w.Dropdown(description=name, options=options, style=_NAME_IN_FULL, layout=layout)
+        menu.disabled = len(options) < 2
+        self._menu = menu
+        super().__init__(menu, on_change)
+
+    def _put(self, value: str) -> None:
+        if value not in self._menu.options:
+            self._menu.options = (*self._menu.options, value)
+            self._menu.disabled = False
+        super()._put(value)
 
 
 def whole_number(name: str, limits: tuple[int, int], on_change: Callable[[int], None]) -> Control:
     """A number box for whole numbers."""
+    low, high = limits
     box = w.BoundedIntText(
         description=name,
-        min=limits[0],
-        max=limits[1],
-        value=limits[0],
-        style={"description_width": "initial"},
-        layout={"width": "150px"},
+        min=low,
+        max=high,
+        value=low,
+        style=_NAME_IN_FULL,
+        layout={"width": f"calc({len(name)}ch + 120px)"},
     )
     return Control(box, on_change)
 
 
-def number(name: str, limits: tuple[float, float], value: float | int) -> w.BoundedFloatText:
-    """A number box that nothing happens at by itself."""
+def number_box(name: str, limits: tuple[float, float], value: float | int) -> w.BoundedFloatText:
+    """A number box that waits for a button to use its value."""
+    low, high = limits
+    layout = {"width": f"calc({len(name)}ch + 80px)"}
     return w.BoundedFloatText(
-        description=name,
-        min=limits[0],
-        max=limits[1],
-        value=value,
-        style={"description_width": "initial"},
-        layout={"width": f"calc({len(name)}ch + 80px)"},
+        description=name, min=low, max=high, value=value, style=_NAME_IN_FULL, layout=layout
     )
 
 
 class CopyLine(Control):
-    """A line of text to mark and copy; what is typed into it does not stay."""
+    """A line of text to select and copy; what a person types into it is undone."""
 
     def __init__(self, name: str) -> None:
-        style, layout = {"description_width": "initial"}, {"width": "auto"}
         self._text = ""
-        line = w.Text(description=name, style=style, layout=layout, continuous_update=False)
+        layout = {"width": "auto"}
+        line = w.Text(description=name, style=_NAME_IN_FULL, layout=layout, continuous_update=False)
         super().__init__(line, lambda _: self.show(self._text))
 
     def show(self, value: str) -> None:
-        """Show another text."""
+        """Display another text."""
         self._text = value
         super().show(value)
 
 
 def button(name: str, on_click: Callable[[], object], *, tooltip: str = "") -> w.Button:
-    """A button that says what it does."""
+    """A button named after what it does."""
     made = w.Button(description=name, tooltip=tooltip or name, layout={"width": "auto"})
     made.on_click(lambda _: on_click())
     return made
 
 
 def close_tree(widget: w.Widget) -> None:
-    """Close a widget and all that belongs to it: ipywidgets holds what is not closed for ever."""
+    """Close a widget with all its parts; ipywidgets keeps every widget that is not closed."""
     for child in getattr(widget, "children", ()):
         close_tree(child)
     for part in (getattr(widget, "layout", None), getattr(widget, "style", None)):
@@ -170,7 +182,7 @@ def close_tree(widget: w.Widget) -> None:
 
 
 def row(*parts: w.Widget) -> w.Box:
-    """Controls beside each other, in as many lines as they need."""
+    """Controls side by side, wrapped into as many lines as they need."""
     return w.Box(
         list(parts),
         layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 14px"},

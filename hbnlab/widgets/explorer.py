@@ -1,202 +1,196 @@
-"""All policies of a rule as a cloud, and one of them to move about in it."""
+"""One policy among others of its kind: its evaluation while its numbers move."""
 
 import html
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import ipywidgets as w
 
 from hbnlab.formatting import millions, percent
-from hbnlab.metrics import Evaluation, sweep
+from hbnlab.metrics import Constraints, Evaluation, best, sweep
 from hbnlab.plots.canvas import describe_records
-from hbnlab.policies import Policy, ThresholdPolicy, TwoLevelPolicy
+from hbnlab.policies import Policy, starting_policies
 from hbnlab.records import ExitRecords
 from hbnlab.types import Number
-from hbnlab.widgets.controls import CopyLine, button, choice, number, row, whole_number
+from hbnlab.widgets.controls import Choice, CopyLine, button, number_box, row, whole_number
 from hbnlab.widgets.html_tables import explorer_page
 from hbnlab.widgets.panel import StatusLine
 from hbnlab.widgets.planes import Planes
 from hbnlab.widgets.policy_panel import PolicyPanel, PolicySliders
 from hbnlab.widgets.problems import records_problem
-from hbnlab.widgets.rulebook import Cloud, Rulebook, Setting
-from hbnlab.widgets.rules import python_line
-from hbnlab.widgets.wishes import Wish
 
 _BY = ("image", "batch")
 _BATCH_SIZE = 64
 
 
-class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
-    """What a policy is worth while its numbers move, amid the policies of its rule.
+class Candidates(NamedTuple):
+    """Policies of one kind, and the evaluation of each."""
 
-    Shows accuracy, specificity, information, FLOPs and the share answered at each cell, and where
-    the policy stands on the planes of accuracy against specificity and against FLOPs: over a cloud
-    of policies of the same rule, the best of them joined, and the line along which a fine tolerance
-    moves it. Rule, thresholds and tolerance, and whether images decide alone or by batch, are set
-    on the page or from Python:
+    policies: tuple[Policy, ...]
+    evaluations: tuple[Evaluation, ...]
+
+
+class PolicyExplorer(PolicyPanel):
+    """The evaluation of a policy while its numbers move, among other policies of its kind.
+
+    Displays accuracy, specificity, information, FLOPs and the share answered at each cell, and the
+    policy as a point in two planes, accuracy against specificity and against FLOPs: over a cloud of
+    policies of the same kind with their Pareto front, and the line along which the policy trades
+    specificity. The kind of policy, its numbers, and whether images decide one by one or by batch,
+    are set on the page or from Python:
 
         explorer = PolicyExplorer(records)
         explorer                               # as the last line of a cell
         explorer.thresholds = [0.8, 0.5]
         explorer.fine_tolerance = 0.3
-        explorer.batch_size = 64               # None: every image decides for itself
-        explorer.rule = "entropy"              # one of explorer.rules
+        explorer.batch_size = 64               # None: each image decides alone
+        explorer.kind = "entropy threshold"    # one of explorer.kinds
         explorer.policy = FineTolerance([0.8, 0.5], 0.3)      # all at once
         explorer.evaluation.accuracy
         explorer.best_for_accuracy(0.8, specificity=0.5)
         explorer.best_for_budget(5e6)
         print(explorer.python_line)            # the policy, to copy
-        explorer.static()                      # a picture of it, for where no widget runs
+        explorer.static()                      # a picture of the panel, for where no widget runs
 
-    Whoever looks for a policy should do so on validation records and report it on test records.
+    Choose a policy on validation records and report it on test records. With a problem, every
+    attribute below ``problem`` raises it as a ValueError.
 
     Args:
-        records: of validation images, for choosing; of test images, for looking.
-        policy: where to start; None = from the first rule that fits, where most images leave early.
-            It also chooses the coarse level, for trees of more than two levels.
-
-    Attributes:
-        problem: why nothing can be shown, in words, or empty. With a problem everything below
-            raises a ValueError that says it.
-        message: what came of the last search for a best policy, or why the last change on the page
-            was refused; empty once the policy has moved.
+        records: of validation images to choose a policy, of test images to look at one.
+        policy: where to start, any policy that fits the records; None = the first of
+            ``starting_policies``. It also chooses the coarse level, for trees of more than two
+            levels.
     """
 
     def __init__(self, records: ExitRecords, policy: Policy | None = None) -> None:
         super().__init__(records_problem(records))
         if self.problem:
             return
-        self._records, self._rulebook, self._coarse_level = records, Rulebook(records), 0
+        self._records, self._coarse_level = records, 0
+        self._known: dict[str, Candidates] = {}
+        self._kinds = starting_policies(records)
         try:
-            self._work_out(self._start() if policy is None else policy)
+            self._work_out(next(iter(self._kinds.values())) if policy is None else policy)
         except ValueError as error:
             super().__init__(f"The policy does not fit: {error}.")
             return
         self._planes, self._laid = Planes(records), None
-        self._sliders = PolicySliders(records.hierarchy, self._from_page(self._take))
+        self._sliders = PolicySliders(records.hierarchy, self._on_page(self._take))
         self._message, self._page_widget = StatusLine(), w.HTML()
         menus, self._line = self._make_menus(), CopyLine("Python line")
         self._draw()
         parts = [menus, self._sliders.widget, self._make_search(), self._message.widget]
-        self.widget = w.VBox([*parts, self._page_widget, self._line.widget])
+        self._widget = w.VBox([*parts, self._page_widget, self._line.widget])
 
     # ------------------------------------------------------------------ the policy
 
     @property
-    def rules(self) -> tuple[str, ...]:
-        """Names of the rules that the records have the heads for."""
+    def kinds(self) -> tuple[str, ...]:
+        """Titles of the policies that the records have the heads for."""
         self._check()
-        return tuple(self._rulebook.kinds)
+        return tuple(self._kinds)
 
     @property
-    def rule(self) -> str:
-        """Name of the rule. Setting another keeps the numbers where they mean the same.
+    def kind(self) -> str:
+        """Title of the policy. Setting another keeps the numbers that mean the same there.
 
         Raises:
-            ValueError: when set to a name that is not one of ``rules``.
+            ValueError: when set to a title that is not one of ``kinds``.
         """
         self._check()
-        return self._rulebook.kind_of(self._policy).name
+        return self._policy.title
 
-    @rule.setter
-    def rule(self, name: str) -> None:
-        if name not in self.rules:
-            raise ValueError(f"rule must be one of {list(self.rules)}, got {name!r}")
-        kind = self._rulebook.kinds[name]
-        self._take(self._rulebook.under(kind, self._policy, self._coarse_level))
+    @kind.setter
+    def kind(self, kind: str) -> None:
+        if kind not in self.kinds:
+            raise ValueError(f"kind must be one of {list(self.kinds)}, got {kind!r}")
+        start = starting_policies(
+            self._records, batch_size=self.batch_size, coarse_level=self._coarse_level
+        )
+        self._take(start.get(kind, self._kinds[kind]).with_numbers_of(self._policy))
 
     @property
     def batch_size(self) -> int | None:
-        """Images that decide together by their mean scores; None = each for itself.
+        """Number of images that decide together by their mean scores; None = each alone.
 
         Raises:
-            ValueError: when set to less than 1.
+            ValueError: when set to less than 1, or for a policy that cannot decide by batch.
         """
         self._check()
-        return self._policy.batch_size
+        return self._policy.view_batch_size
 
     @batch_size.setter
     def batch_size(self, batch_size: int | None) -> None:
         self._check()
-        per = "sample" if batch_size is None else "batch"
-        self._take(replace(self._policy, per=per, batch_size=batch_size))
+        self._take(self._policy.with_batch_size(batch_size))
 
-    # ------------------------------------------------------------------ what it is worth
+    # ------------------------------------------------------------------ its evaluation
 
     @property
     def evaluation(self) -> Evaluation:
-        """What the policy is worth on the records."""
+        """The evaluation of the policy on the records."""
         self._check()
         return self._evaluation
 
     @property
-    def cloud(self) -> Cloud:
-        """The policies of the cloud that is drawn, and what each is worth."""
+    def candidates(self) -> Candidates:
+        """The policies of the cloud, among which the best is searched."""
         self._check()
-        return self._cloud
+        return self._candidates
 
     @property
     def python_line(self) -> str:
         """The policy as a line of Python that makes it again."""
         self._check()
-        return python_line(self._policy)
+        return self._policy.python_line()
 
-    def best_for_accuracy(
-        self, accuracy: Number, *, specificity: Number = 0.0
-    ) -> ThresholdPolicy | None:
-        """Go to the cheapest policy of the cloud that is at least so accurate and so specific.
+    def best_for_accuracy(self, accuracy: Number, *, specificity: Number = 0.0) -> Policy | None:
+        """Go to the cheapest policy of the cloud with at least this accuracy and specificity.
 
         Args:
             accuracy: share right at the level of the answer, in [0, 1].
-            specificity: share answered finely, in [0, 1].
+            specificity: share answered at the finest level, in [0, 1].
 
         Returns:
-            The policy; None where there is none, and ``message`` says what can be had.
+            The policy; None when there is none, and ``message`` then says what can be reached.
 
         Raises:
             ValueError: when a share is outside [0, 1].
         """
         self._check()
-        wish = Wish(accuracy=accuracy, specificity=specificity)
-        self._wished_accuracy.value = round(100 * accuracy, 6)
-        return self._go_to_best(
-            wish,
-            f"the cheapest with an accuracy of at least {percent(accuracy)}",
-            lambda result: (-result.mean_macs, result.information, result.accuracy),
+        constraints = Constraints(accuracy=accuracy, specificity=specificity)
+        self._least_accuracy.value = round(100 * accuracy, 6)
+        words = f"the cheapest with an accuracy of at least {percent(accuracy)}"
+        return self._go_to(
+            best(self._candidates.evaluations, constraints, prefer="cost"), constraints, words
         )
 
-    def best_for_budget(
-        self, flops: Number, *, specificity: Number = 0.0
-    ) -> ThresholdPolicy | None:
-        """Go to the most accurate policy of the cloud within so many FLOPs and so specific.
+    def best_for_budget(self, flops: Number, *, specificity: Number = 0.0) -> Policy | None:
+        """Go to the most accurate policy of the cloud within this cost and specificity.
 
         Args:
-            flops: that an image may take on average.
-            specificity: share answered finely, in [0, 1].
+            flops: most FLOPs per image on average.
+            specificity: share answered at the finest level, in [0, 1].
 
         Returns:
-            The policy; None where there is none, and ``message`` says what can be had.
+            The policy; None when there is none, and ``message`` then says what can be reached.
 
         Raises:
-            ValueError: when the share is outside [0, 1], or the FLOPs are under 0.
+            ValueError: when the share is outside [0, 1], or the FLOPs are negative.
         """
         self._check()
-        wish = Wish(flops=flops, specificity=specificity)
-        self._wished_budget.value = round(flops / 1e6, 6)
-        return self._go_to_best(
-            wish,
-            f"the most accurate within {millions(flops)} million FLOPs an image",
-            lambda result: (result.accuracy, result.information, -result.mean_macs),
-        )
+        constraints = Constraints(flops=flops, specificity=specificity)
+        self._most_flops.value = round(flops / 1e6, 6)
+        words = f"the most accurate within {millions(flops)} million FLOPs per image"
+        return self._go_to(best(self._candidates.evaluations, constraints), constraints, words)
 
     def _words(self) -> str:
         now = self._evaluation
         return (
-            f"{self.python_line} on {describe_records(self._records)}: "
-            f"accuracy {percent(now.accuracy)}, specificity {percent(now.specificity)}, "
-            f"{now.information:.2f} bits an answer, "
-            f"{millions(now.mean_flops)} million FLOPs an image"
+            f"{self.python_line} on {describe_records(self._records)}: accuracy "
+            f"{percent(now.accuracy)}, specificity {percent(now.specificity)}, "
+            f"{now.information:.2f} bits per answer, {millions(now.mean_flops)} million FLOPs per "
+            "image"
         )
 
     def _page(self) -> str:
@@ -205,66 +199,68 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
 
     # ------------------------------------------------------------------ within
 
-    def _start(self) -> ThresholdPolicy:
-        """Where to start under the first rule."""
-        kind = next(iter(self._rulebook.kinds.values()))
-        return self._rulebook.start(kind, self._rulebook.setting(kind, None, self._coarse_level))
-
     def _take(self, policy: Policy) -> None:
         self._work_out(policy)
         self._draw()
 
     def _work_out(self, policy: Policy) -> None:
-        """Make a policy the one shown once all that is shown about it is known."""
-        checked = self._rulebook.checked(policy)
-        evaluation, *along = sweep([checked, *self._rulebook.line(checked)], self._records)
-        kind = self._rulebook.kind_of(checked)
-        self._cloud = self._rulebook.cloud(kind, Setting.of(checked))
-        self._policy, self._evaluation, self._along = checked, evaluation, along
-        if isinstance(checked, TwoLevelPolicy):
-            self._coarse_level = checked.coarse_level
+        """Replace the policy once everything about the new one is known."""
+        records = self._records
+        policy.check_fits(records.head_mask, records.hierarchy, records.has_gate)
+        candidates = self._candidates_like(policy)
+        evaluation, *line = sweep([policy, *policy.trade_off(records)], records)
+        self._policy, self._evaluation, self._trade_off = policy, evaluation, line
+        self._candidates = candidates
+        self._coarse_level = getattr(policy, "coarse_level", self._coarse_level)
+        self._kinds.setdefault(policy.title, policy)
 
-    def _go_to_best(
-        self, wish: Wish, words: str, worth: Callable[[Evaluation], tuple[Number, ...]]
-    ) -> ThresholdPolicy | None:
-        self._wished_specificity.value = round(100 * wish.specificity, 6)
-        policies, results = self._cloud.policies, self._cloud.results
-        if wish.specificity:
-            words += f", answering at least {percent(wish.specificity)} finely"
-        found = [number for number, result in enumerate(results) if wish.is_met(result)]
-        if not found:
-            none = f"None of {len(results)} policies is {words}."
-            self._say(f"{none} {wish.alternative(results)}", is_problem=True)
+    def _candidates_like(self, policy: Policy) -> Candidates:
+        """The candidates of the kind of a policy, evaluated once."""
+        key = policy.grid_key(self._records.hierarchy)
+        if key not in self._known:
+            policies = tuple(policy.grid(self._records))
+            self._known[key] = Candidates(policies, tuple(sweep(policies, self._records)))
+        return self._known[key]
+
+    def _go_to(self, index: int | None, constraints: Constraints, words: str) -> Policy | None:
+        """Go to the best of the candidates, and say what it is the best of."""
+        policies, evaluations = self._candidates
+        self._least_specificity.value = round(100 * constraints.specificity, 6)
+        if constraints.specificity:
+            words += f" and a specificity of at least {percent(constraints.specificity)}"
+        if index is None:
+            reachable = constraints.alternative(evaluations)
+            none = f"None of {len(policies)} policies is {words}."
+            self._message.show(f"{none} {reachable}", is_problem=True)
             return None
-        best = max(found, key=lambda n: worth(results[n]))
-        self._take(policies[best])
-        self._say(
-            f"Of {len(results)} policies this one is {words}. It was chosen on "
+        self._take(policies[index])
+        self._message.show(
+            f"Of {len(policies)} policies this one is {words}. It was chosen on "
             f"{describe_records(self._records)}: report it on other records."
         )
-        return policies[best]
+        return policies[index]
 
     def _make_menus(self) -> w.Widget:
-        """The controls that every rule has."""
-        set_rule = self._from_page(partial(setattr, self, "rule"))
-        set_size = self._from_page(partial(setattr, self, "batch_size"))
-        self._rule_menu = choice("rule", self.rules, set_rule)
-        self._by_menu = choice("decide by", _BY, self._from_page(self._decide_by))
+        """The controls that every policy has."""
+        set_kind = self._on_page(partial(setattr, self, "kind"))
+        set_size = self._on_page(partial(setattr, self, "batch_size"))
+        self._kind_menu = Choice("policy", self.kinds, set_kind)
+        self._by_menu = Choice("decide by", _BY, self._on_page(self._decide_by))
         self._size = whole_number("batch size", (1, len(self._records)), set_size)
         self._size.show(_BATCH_SIZE)
-        return row(self._rule_menu.widget, self._by_menu.widget, self._size.widget)
+        return row(self._kind_menu.widget, self._by_menu.widget, self._size.widget)
 
     def _decide_by(self, by: str) -> None:
         self.batch_size = None if by == _BY[0] else self._size.value
 
     def _make_search(self) -> w.Widget:
-        """What is wished, and the two buttons that look for it."""
+        """The constraints, and the two buttons that search with them."""
         now, most = self._evaluation, self._records.macs_to(self._records.num_exits - 1)
-        accuracy = number("accuracy of at least (%)", (0.0, 100.0), round(100 * now.accuracy))
-        budget = number(
+        accuracy = number_box("accuracy of at least (%)", (0.0, 100.0), round(100 * now.accuracy))
+        budget = number_box(
             "at most (million FLOPs)", (0.0, 2e-6 * most), float(millions(now.mean_flops))
         )
-        specificity = number("and finely at least (%)", (0.0, 100.0), 0.0)
+        specificity = number_box("specificity of at least (%)", (0.0, 100.0), 0.0)
 
         def for_accuracy() -> None:
             self.best_for_accuracy(accuracy.value / 100, specificity=specificity.value / 100)
@@ -272,8 +268,8 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         def for_budget() -> None:
             self.best_for_budget(1e6 * budget.value, specificity=specificity.value / 100)
 
-        self._wished_accuracy, self._wished_budget = accuracy, budget
-        self._wished_specificity = specificity
+        self._least_accuracy, self._most_flops = accuracy, budget
+        self._least_specificity = specificity
         return row(
             accuracy,
             button("best for this accuracy", for_accuracy),
@@ -283,16 +279,16 @@ class PolicyExplorer(PolicyPanel[ThresholdPolicy]):
         )
 
     def _draw(self) -> None:
-        policy = self._policy
-        self._say("")
-        if self._laid is not self._cloud:
-            self._planes.lay(self._cloud.results)
-            self._laid = self._cloud
-        self._picture = self._planes.at(self._evaluation, self._along)
-        self._rule_menu.show(self.rule)
-        self._by_menu.show(_BY[0] if policy.batch_size is None else _BY[1])
-        if policy.batch_size is not None:
-            self._size.show(policy.batch_size)
-        self._sliders.show(policy)
+        batch_size = self.batch_size
+        self._message.show("")
+        if self._laid is not self._candidates:
+            self._planes.lay(self._candidates.evaluations)
+            self._laid = self._candidates
+        self._picture = self._planes.at(self._evaluation, self._trade_off)
+        self._kind_menu.show(self.kind)
+        self._by_menu.show(_BY[0] if batch_size is None else _BY[1])
+        if batch_size is not None:
+            self._size.show(batch_size)
+        self._sliders.show(self._policy)
         self._page_widget.value = explorer_page(self._records, self._evaluation, self._picture)
         self._line.show(self.python_line)

@@ -1,4 +1,4 @@
-"""Numbers as small HTML tables, with the names of their rows and columns marked as such."""
+"""Numbers as small HTML tables whose row and column heads are marked as such."""
 
 import html
 from collections.abc import Sequence
@@ -12,12 +12,13 @@ from hbnlab.records import ExitRecords
 _TABLE = "border-collapse: collapse; margin: 4px 0; font-size: 13px"
 _HEAD = "padding: 2px 10px 2px 0; text-align: left; font-weight: normal"
 _CELL = "padding: 2px 10px 2px 0; text-align: right; white-space: nowrap"
+CAPTION = "text-align: left; caption-side: top; padding: 0; color: #111"
 PAGE = "background: white; color: #111; padding: 8px; font-size: 13px; line-height: 1.35"
 ROW = "display: flex; flex-wrap: wrap; gap: 12px 24px; align-items: flex-start"
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """A table with a caption; each row is its name and one text for each column."""
+    """A table with a caption; each row is its name and one text per column."""
     head = "".join(f'<th scope="col" style="{_CELL}">{html.escape(name)}</th>' for name in columns)
     body = "".join(
         f'<tr style="background: white"><th scope="row" style="{_HEAD}">{html.escape(name)}</th>'
@@ -26,31 +27,33 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequen
         for name, texts in rows
     )
     return (
-        f'<table style="{_TABLE}"><caption style="text-align: left; caption-side: top; padding: 0; '
-        f'color: #111; font-weight: bold">{html.escape(caption)}</caption>'
+        f'<table style="{_TABLE}"><caption style="{CAPTION}; font-weight: bold">'
+        f"{html.escape(caption)}</caption>"
         + (f"<tr><td></td>{head}</tr>" if columns else "")
         + f"{body}</table>"
     )
 
 
 def explorer_page(records: ExitRecords, result: Evaluation, picture: HtmlFigure) -> str:
-    """What a policy is worth in numbers, beside the planes."""
+    """The evaluation of a policy in numbers, beside the planes."""
     numbers = [
         ("accuracy", [percent(result.accuracy)]),
         ("hierarchical accuracy", [percent(result.hierarchical_accuracy)]),
         ("specificity", [percent(result.specificity)]),
-        ("information", [f"{result.information:.2f} bits an answer"]),
-        ("FLOPs", [f"{millions(result.mean_flops)} million an image"]),
+        ("information", [f"{result.information:.2f} bits per answer"]),
+        ("FLOPs per image", [f"{millions(result.mean_flops)} million"]),
     ]
     shares = [
         (
-            f"exit {exit_index + 1}",
+            f"exit {number}",
             [
-                percent(share) if records.head_mask[exit_index][level] else "no head"
-                for level, share in enumerate(row)
+                percent(share) if has_head else "no head"
+                for share, has_head in zip(row, has_heads, strict=True)
             ],
         )
-        for exit_index, row in enumerate(result.shares)
+        for number, (row, has_heads) in enumerate(
+            zip(result.shares, records.head_mask, strict=True), start=1
+        )
     ]
     parts = [
         table(describe_records(records), (), numbers),

@@ -1,4 +1,4 @@
-"""Which images are looked through: by class, by difficulty, by what the policy does with them."""
+"""Which images the inspector steps through: by outcome, by class, by difficulty."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ KINDS = (ANY, "leaves early", "wrong", "fine answer at coarse confidence")
 """What the policy may do with an image.
 
 Leaves early: before the last exit. Wrong: the answer is not the label of its level. Fine answer at
-coarse confidence: answered at the finest level by a head whose entropy is under that of the coarse
-head of the same exit.
+coarse confidence: answered at the finest level by a head whose entropy is lower than that of the
+coarse head of the same exit.
 """
 
 QUARTERS = ("easiest quarter", "second quarter", "third quarter", "hardest quarter")
@@ -25,11 +25,11 @@ QUARTERS = ("easiest quarter", "second quarter", "third quarter", "hardest quart
 
 @dataclass(frozen=True)
 class ImageFilter:
-    """What the images shown have in common.
+    """What the images have in common.
 
     Attributes:
         kind: one of ``KINDS``.
-        class_name: such as ``"fine: poodle"``, one of ``class_choices``; all images of the class.
+        class_name: such as ``"fine: poodle"``, one of ``class_choices``: the images of that class.
         difficulty: one of ``QUARTERS``, of the images ordered by difficulty; ``"any"`` for all.
     """
 
@@ -40,7 +40,7 @@ class ImageFilter:
     def matches(
         self, records: ExitRecords, decisions: Decisions, coarse_level: int
     ) -> Bool[Tensor, " sample"]:
-        """The images that have all of it."""
+        """The images that pass all three."""
         return (
             _of_kind(self.kind, records, decisions, coarse_level)
             & _of_class(self.class_name, records)
@@ -49,21 +49,29 @@ class ImageFilter:
 
 
 def class_choices(hierarchy: Hierarchy) -> list[str]:
-    """All classes with their levels, finest level first, after ``"any"``."""
-    levels = reversed(range(hierarchy.num_levels))
-    return [ANY] + [
-        f"{hierarchy.level_names[level]}: {spoken(name)}"
-        for level in levels
-        for name in hierarchy.class_names[level]
-    ]
+    """``"any"``, then all classes with their levels, finest level first."""
+    return [ANY, *(name for name, _, _ in _classes(hierarchy))]
 
 
 def difficulty_choices(records: ExitRecords) -> list[str]:
-    """The quarters where difficulty was recorded for every image, after ``"any"``."""
+    """``"any"``, then the quarters if difficulty was recorded for every image."""
     difficulty = records.attributes.get("difficulty")
     if difficulty is None or difficulty.isnan().any():
         return [ANY]
     return [ANY, *QUARTERS]
+
+
+def _classes(hierarchy: Hierarchy) -> list[tuple[str, int, int]]:
+    """Name, level and index of each class, finest level first."""
+    return [
+        (f"{hierarchy.level_names[level]}: {spoken(name)}", level, index)
+        for level in reversed(range(hierarchy.num_levels))
+        for index, name in enumerate(hierarchy.class_names[level])
+    ]
+
+
+def _all_images(records: ExitRecords) -> Bool[Tensor, " sample"]:
+    return torch.ones_like(records.labels[:, 0], dtype=torch.bool)
 
 
 def _of_kind(
@@ -73,34 +81,27 @@ def _of_kind(
         return decisions.exit_index < records.num_exits - 1
     if kind == "wrong":
         return answer_values(decisions, records)["accuracy"] == 0
-    found = torch.ones_like(decisions.exit_index, dtype=torch.bool)
     if kind == ANY:
-        return found
-    fine = decisions.level_index == records.hierarchy.finest
-    surer = torch.zeros_like(found)
-    for exit_index, has in enumerate(records.head_mask):
-        if has[coarse_level] and has[-1]:
+        return _all_images(records)
+    is_surer = ~_all_images(records)
+    for exit_index, has_head in enumerate(records.head_mask):
+        if has_head[coarse_level] and has_head[-1]:
             gap = entropy_gap(records, exit_index, coarse_level=coarse_level)
-            surer |= (decisions.exit_index == exit_index) & (gap < 0)
-    return fine & surer
+            is_surer |= (decisions.exit_index == exit_index) & (gap < 0)
+    return (decisions.level_index == records.hierarchy.finest) & is_surer
 
 
 def _of_class(class_name: str, records: ExitRecords) -> Bool[Tensor, " sample"]:
-    labels = records.labels
     if class_name == ANY:
-        return torch.ones_like(labels[:, 0], dtype=torch.bool)
-    number = class_choices(records.hierarchy).index(class_name) - 1
-    level = records.hierarchy.finest
-    while number >= records.hierarchy.num_classes[level]:
-        number -= records.hierarchy.num_classes[level]
-        level -= 1
-    return labels[:, level] == number
+        return _all_images(records)
+    level, index = next(cell for name, *cell in _classes(records.hierarchy) if name == class_name)
+    return records.labels[:, level] == index
 
 
 def _of_difficulty(difficulty: str, records: ExitRecords) -> Bool[Tensor, " sample"]:
     if difficulty == ANY:
-        return torch.ones_like(records.labels[:, 0], dtype=torch.bool)
-    # By rank: quarters are equally many images, ties in the order of the records.
+        return _all_images(records)
+    # By rank: quarters are equally large, ties in the order of the records.
     order = records.attributes["difficulty"].argsort(stable=True)
     quarter = torch.empty_like(order)
     quarter[order] = torch.arange(len(order), device=order.device) * len(QUARTERS) // len(order)

@@ -1,4 +1,4 @@
-"""One image under one policy: everything that the exit inspector shows about it."""
+"""The trace of one image under a policy: everything that the exit inspector displays about it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,22 +9,22 @@ from torch import Tensor
 
 from hbnlab.formatting import millions, spoken
 from hbnlab.metrics import answer_values
-from hbnlab.policies import Policy
+from hbnlab.plots.diagram import Flow
+from hbnlab.policies import ExitView, Policy
 from hbnlab.records import Decisions, ExitRecords
-from hbnlab.widgets.rules import BranchVerdict, verdicts
 
 
 @dataclass(frozen=True, eq=False)
 class ImageDecision:
-    """What a policy decided about one image.
+    """What a policy decides about one image.
 
     Attributes:
-        exit_index: exit taken, from 0.
+        exit_index: the exit taken, from 0.
         level_index: level of the answer, 0 = coarsest.
-        prediction: class answered, numbered within that level.
+        prediction: index of the answered class within that level.
         macs: multiply-accumulates that ran for the image.
         level: name of the level.
-        answer: name of the class answered.
+        answer: name of the answered class.
         is_right: whether the answer is the label of its level.
     """
 
@@ -37,11 +37,15 @@ class ImageDecision:
     is_right: bool
 
     def __str__(self) -> str:
-        right = "right" if self.is_right else "wrong"
         return (
             f"leaves at exit {self.exit_index + 1} with the {self.level} answer {self.answer}, "
-            f"{right}, after {millions(2 * self.macs)} million FLOPs"
+            f"{self.verdict}, after {millions(2 * self.macs)} million FLOPs"
         )
+
+    @property
+    def verdict(self) -> str:
+        """Whether the answer is right, in a word."""
+        return "right" if self.is_right else "wrong"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +54,12 @@ class ImageTrace:
 
     Attributes:
         index: of the image in the records.
-        image: its picture.
-        records: of this image alone.
-        policy: the rule.
+        image: its pixels.
+        records: of this image only.
+        policy: what decides.
         decision: what the policy decides about the image.
-        verdicts: the rule written out, up to where the image leaves.
+        explanations: what the policy compares at each exit that it consults, up to where the image
+            leaves; lines by exit index.
     """
 
     index: int
@@ -62,7 +67,7 @@ class ImageTrace:
     records: ExitRecords
     policy: Policy
     decision: ImageDecision
-    verdicts: tuple[BranchVerdict, ...]
+    explanations: dict[int, list[str]]
 
     @classmethod
     def of(
@@ -73,55 +78,103 @@ class ImageTrace:
         policy: Policy,
         decisions: Decisions,
     ) -> "ImageTrace":
-        """Look one image up among records and decisions of all."""
+        """Follow one of the images that the records and decisions are about."""
         at = torch.tensor([index], device=records.labels.device)
         one = records.subset(at)
         its = Decisions(*(column[at] for column in vars(decisions).values()))
         exit_index, level, prediction, macs = (int(column) for column in vars(its).values())
-        names = records.hierarchy
+        tree = records.hierarchy
         decision = ImageDecision(
             exit_index=exit_index,
             level_index=level,
             prediction=prediction,
             macs=macs,
-            level=names.level_names[level],
-            answer=spoken(names.class_names[level][prediction]),
+            level=tree.level_names[level],
+            answer=spoken(tree.class_names[level][prediction]),
             is_right=bool(answer_values(its, one)["accuracy"]),
         )
-        return cls(index, image, one, policy, decision, verdicts(policy, records, index))
+        return cls(index, image, one, policy, decision, explanations(policy, records, index))
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The true class at every level, by name."""
+        """The name of the true class at every level."""
         names = self.records.hierarchy.class_names
         rows = self.records.labels[0].tolist()
         return tuple(spoken(names[level][label]) for level, label in enumerate(rows))
 
     @cached_property
     def states(self) -> tuple[str, ...]:
-        """What becomes of the image at each exit, in two or three words."""
-        looked_at = {verdict.exit_index: verdict for verdict in self.verdicts}
-        states = []
-        for exit_index in range(self.records.num_exits):
-            if exit_index > self.decision.exit_index:
-                states.append("not reached")
-            elif exit_index not in looked_at:
-                states.append("not looked at")
-            else:
-                states.append("leaves" if looked_at[exit_index].level_index >= 0 else "goes on")
-        return tuple(states)
+        """What happens to the image at each exit, in two or three words."""
+        last = self.decision.exit_index
+        consulted = self.policy.consulted_exits(self.records.num_exits)
+        return tuple(
+            "not reached"
+            if exit_index > last
+            else "leaves"
+            if exit_index == last
+            else "goes on"
+            if exit_index in consulted
+            else "not consulted"
+            for exit_index in range(self.records.num_exits)
+        )
+
+    @cached_property
+    def flow(self) -> Flow:
+        """The path of the image through the drawing of the network."""
+        exit_index, level = taken = self.decision.exit_index, self.decision.level_index
+        answered = [[0.0] * self.records.hierarchy.num_levels for _ in self.states]
+        answered[exit_index][level] = 1.0
+        return Flow(
+            entering=[float(state != "not reached") for state in self.states],
+            branching=[float(state in ("goes on", "leaves")) for state in self.states],
+            answered=answered,
+            start=f"image {self.index}",
+            above=dict(enumerate(self.states)),
+            values={taken: self.decision.verdict},
+        )
+
+    @property
+    def path(self) -> str:
+        """The path in words."""
+        steps = [f"{state} at exit {number}" for number, state in enumerate(self.states, start=1)]
+        steps[self.decision.exit_index] = str(self.decision)
+        return f"The path of image {self.index}: {'; '.join(steps)}."
 
     @property
     def verdict(self) -> str:
-        """The rule written out exit by exit, and what becomes of the image; a line each."""
+        """The comparisons, one line per exit, and what happens to the image."""
         lines = [
-            f"exit {verdict.exit_index + 1}{self.by_batch}: {'; '.join(verdict.lines)}"
-            for verdict in self.verdicts
+            f"exit {exit_index + 1}{self.batch_note}: {'; '.join(lines)}"
+            for exit_index, lines in self.explanations.items()
         ]
         return "\n".join([*lines, f"image {self.index} {self.decision}"])
 
     @property
-    def by_batch(self) -> str:
-        """Says that a rule looks at means, where it does."""
+    def batch_note(self) -> str:
+        """Says that the policy compares means over batches, if it does."""
         size = self.policy.view_batch_size
         return "" if size is None else f" (means over batches of {size})"
+
+
+def explanations(policy: Policy, records: ExitRecords, index: int) -> dict[int, list[str]]:
+    """What a policy compares at each exit that it consults, up to where an image leaves.
+
+    Args:
+        policy: one that fits the records.
+        records: what it decides about.
+        index: of the image.
+
+    Returns:
+        By exit index, the lines of ``policy.explain``.
+    """
+    batch = policy.view_batch_size or 1
+    first = index - index % batch
+    last = min(first + batch, len(records))
+    together = records.subset(torch.arange(first, last, device=records.labels.device))
+    found = {}
+    for exit_index in policy.consulted_exits(records.num_exits):
+        view = ExitView.from_records(together, exit_index, policy.view_batch_size)
+        found[exit_index] = policy.explain(view, index - first, records.hierarchy)
+        if policy.step(exit_index, view)[index - first] >= 0:
+            break
+    return found

@@ -1,4 +1,4 @@
-"""One image, the path it takes, and the rule that sends it there."""
+"""One image, its path through the network, and why the policy sends it there."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,9 +7,9 @@ from functools import partial
 import ipywidgets as w
 
 from hbnlab.formatting import plural
-from hbnlab.policies import Policy, TwoLevelPolicy
+from hbnlab.policies import Policy
 from hbnlab.records import Decisions, ExitRecords
-from hbnlab.widgets.controls import button, choice, row, whole_number
+from hbnlab.widgets.controls import Choice, button, row, whole_number
 from hbnlab.widgets.image_filter import KINDS, ImageFilter, class_choices, difficulty_choices
 from hbnlab.widgets.image_trace import ImageDecision, ImageTrace
 from hbnlab.widgets.inspector_page import inspector_page, outcome_line, reasons
@@ -18,15 +18,15 @@ from hbnlab.widgets.policy_panel import PolicyPanel, PolicySliders
 from hbnlab.widgets.problems import Images, images_problem, policy_problem, records_problem
 
 
-class ExitInspector(PolicyPanel[Policy]):
-    """Why one image leaves where it leaves, and what it would take for it to leave elsewhere.
+class ExitInspector(PolicyPanel):
+    """Why an image leaves where it leaves, and what would make it leave elsewhere.
 
-    Shows the image, the network with the path taken, what every branch says (the most probable
-    classes of each head, and its entropy), and the rule with its numbers and its verdict up to
-    where the image leaves. Pick an image by index, or go through those of a class, of a quarter
+    Displays the image, its path through the network, what each branch says (the most probable
+    classes of each head, and its entropy), and the comparisons that the policy makes up to where
+    the image leaves. Choose an image by its index, or step through those of a class, of a quarter
     of difficulty, that leave early, that are answered wrong, or that get a fine answer at coarse
-    confidence (the fine entropy is under the coarse one). Move thresholds and tolerance with the
-    sliders, by arrow keys or in the number boxes; or do all of it from Python:
+    confidence (the fine entropy is lower than the coarse one). Move the numbers of the policy with
+    sliders, arrow keys or number boxes; or do all of it from Python:
 
         panel = ExitInspector(records, split.images, FineTolerance([1.0, 1.0], 0.5))
         panel                            # as the last line of a cell
@@ -36,19 +36,16 @@ class ExitInspector(PolicyPanel[Policy]):
         print(panel.verdict)             # "... 1.20 - 0.50 < 0.80: yes, answer fine ..."
         panel.kind = "wrong"             # jumps to the first image that is answered wrong
         panel.next()
-        panel.static()                   # a picture of it, for where no widget runs
+        panel.static()                   # a picture of the panel, for where no widget runs
+
+    With a problem, every attribute below ``problem`` raises it as a ValueError.
 
     Args:
-        records: what every exit said, such as ``collect_records`` gives.
+        records: what every exit said, such as ``collect_records`` returns.
         images: those of the records, in their order, as bytes (3, height, width); of a split,
             ``split.images``.
-        policy: any rule that fits the records. One with thresholds has a slider for each,
-            ``FineTolerance`` one more; one that decides by batch is explained by batch means.
-
-    Attributes:
-        problem: why nothing can be shown, in words, or empty. With a problem everything below
-            raises a ValueError that says it.
-        message: why the last change on the page was refused; empty where it was not.
+        policy: any policy that fits the records. Each number that it calls adjustable gets a
+            slider; one that decides by batch is explained by the means over the batch.
     """
 
     def __init__(self, records: ExitRecords, images: Images, policy: Policy) -> None:
@@ -61,21 +58,21 @@ class ExitInspector(PolicyPanel[Policy]):
         self._decisions = policy.decide(records)
         self._matches = self._find()
         self._make_pickers()
-        self._sliders = PolicySliders(records.hierarchy, self._from_page(self._take))
+        self._sliders = PolicySliders(records.hierarchy, self._on_page(self._take))
         self._message, self._found = StatusLine(), w.HTML()
         self._outcome, self._reasons = w.HTML(), w.HTML()
         controls = [self._pickers, self._found, self._sliders.widget, self._message.widget]
-        self.widget = w.VBox([*controls, self._outcome, self._reasons])
+        self._widget = w.VBox([*controls, self._outcome, self._reasons])
         self._draw()
 
     # ------------------------------------------------------------------ the image
 
     @property
     def image_index(self) -> int:
-        """Number of the image shown, from 0. Set it to show another.
+        """Index of the image, from 0. Set it to go to another image.
 
         Raises:
-            ValueError: when set to an image that is not there.
+            ValueError: when set to an index outside the records.
         """
         self._check()
         return self._index
@@ -90,11 +87,11 @@ class ExitInspector(PolicyPanel[Policy]):
 
     @property
     def kind(self) -> str:
-        """What the policy does with the images looked through; one of ``picking.KINDS``.
+        """What the policy does with the images to step through; one of ``image_filter.KINDS``.
 
         ``"any"``, ``"leaves early"``, ``"wrong"`` or ``"fine answer at coarse confidence"``.
-        Setting this, ``class_name`` or ``difficulty`` goes to the first image that fits, unless
-        the one shown does.
+        Setting this, ``class_name`` or ``difficulty`` goes to the first image that matches, unless
+        the current one does.
 
         Raises:
             ValueError: when set to anything else.
@@ -108,10 +105,10 @@ class ExitInspector(PolicyPanel[Policy]):
 
     @property
     def class_name(self) -> str:
-        """Class of the images looked through, with its level: ``"fine: poodle"``, or ``"any"``.
+        """Class of the images to step through, with its level: ``"fine: poodle"``; or ``"any"``.
 
         Raises:
-            ValueError: when set to a class that the tree has not.
+            ValueError: when set to a class that is not in the tree.
         """
         self._check()
         return self._filter.class_name
@@ -123,11 +120,11 @@ class ExitInspector(PolicyPanel[Policy]):
 
     @property
     def difficulty(self) -> str:
-        """Quarter of the images looked through, ``"easiest quarter"`` and so on, or ``"any"``.
+        """Difficulty of the images to step through, such as ``"easiest quarter"``; or ``"any"``.
 
         Raises:
-            ValueError: when set to anything else, or to a quarter where difficulty is not known of
-                every image.
+            ValueError: when set to anything else, or to a quarter although difficulty is not known
+                for every image.
         """
         self._check()
         return self._filter.difficulty
@@ -139,18 +136,18 @@ class ExitInspector(PolicyPanel[Policy]):
 
     @property
     def matches(self) -> tuple[int, ...]:
-        """Numbers of all images that are of the kind, the class and the difficulty wished."""
+        """Indices of all images with the chosen kind, class and difficulty."""
         self._check()
         return self._matches
 
     def next(self) -> None:
-        """Show the next image that fits; after the last, the first."""
+        """Go to the next image that matches; after the last, to the first."""
         self._check()
         later = [index for index in self._matches if index > self._index]
         self._go([*later, *self._matches])
 
     def previous(self) -> None:
-        """Show the image before that fits; before the first, the last."""
+        """Go to the previous image that matches; before the first, to the last."""
         self._check()
         earlier = [index for index in self._matches if index < self._index]
         self._go([*reversed(earlier), *reversed(self._matches)])
@@ -159,7 +156,7 @@ class ExitInspector(PolicyPanel[Policy]):
 
     @property
     def decision(self) -> ImageDecision:
-        """What the policy decides about the image shown."""
+        """What the policy decides about the current image."""
         self._check()
         return self._trace.decision
 
@@ -171,7 +168,7 @@ class ExitInspector(PolicyPanel[Policy]):
 
     @property
     def verdict(self) -> str:
-        """The rule with its numbers, a line for each exit up to where the image leaves.
+        """The policy's comparisons, one line per exit up to where the image leaves.
 
         The last line says where it leaves, with what answer, and whether that is right.
         """
@@ -193,27 +190,24 @@ class ExitInspector(PolicyPanel[Policy]):
         self._draw()
 
     def _make_pickers(self) -> None:
-        last = len(self._records) - 1
-        self._number = whole_number("image", (0, last), partial(setattr, self, "image_index"))
+        self._index_box = whole_number(
+            "image", (0, len(self._records) - 1), partial(setattr, self, "image_index")
+        )
+        choices = {
+            "kind": ("kind of image", KINDS),
+            "class_name": ("class", class_choices(self._records.hierarchy)),
+            "difficulty": ("difficulty", difficulty_choices(self._records)),
+        }
         self._menus = {
-            "kind": choice("kind of image", KINDS, partial(setattr, self, "kind")),
-            "class_name": choice(
-                "class",
-                class_choices(self._records.hierarchy),
-                partial(setattr, self, "class_name"),
-            ),
-            "difficulty": choice(
-                "difficulty",
-                difficulty_choices(self._records),
-                partial(setattr, self, "difficulty"),
-            ),
+            attribute: Choice(label, options, partial(setattr, self, attribute))
+            for attribute, (label, options) in choices.items()
         }
         steps = [
-            button("previous", self.previous, tooltip="the image before that matches"),
+            button("previous", self.previous, tooltip="the previous image that matches"),
             button("next", self.next, tooltip="the next image that matches"),
         ]
         self._pickers = row(
-            self._number.widget, *steps, *(menu.widget for menu in self._menus.values())
+            self._index_box.widget, *steps, *(menu.widget for menu in self._menus.values())
         )
 
     def _look_for(self, what: str, value: str, choices: Sequence[str]) -> None:
@@ -225,27 +219,27 @@ class ExitInspector(PolicyPanel[Policy]):
         self._go([self._index] if self._index in self._matches else self._matches)
 
     def _find(self) -> tuple[int, ...]:
-        level = self._policy.coarse_level if isinstance(self._policy, TwoLevelPolicy) else 0
+        level = getattr(self._policy, "coarse_level", 0)
         found = self._filter.matches(self._records, self._decisions, level)
         return tuple(found.nonzero()[:, 0].tolist())
 
     def _go(self, indices: Sequence[int]) -> None:
-        """Show the first of some images; where there is none, the one shown stays."""
+        """Go to the first of some images; without any, stay at the current one."""
         self._index = indices[0] if indices else self._index
         self._draw()
 
     def _draw(self) -> None:
-        """Put everything on the page where the state says it is."""
+        """Bring the page up to date, without a message."""
         self._trace = ImageTrace.of(
             self._index, self._images[self._index], self._records, self._policy, self._decisions
         )
-        self._say("")
-        self._number.show(self._index)
+        self._message.show("")
+        self._index_box.show(self._index)
         for what, menu in self._menus.items():
             menu.show(getattr(self._filter, what))
         self._sliders.show(self._policy)
         found, total = len(self._matches), plural(len(self._records), "image")
-        here = "this one too" if self._index in self._matches else "this one does not"
-        self._found.value = f"{found:,} of {total} match, {here}."
+        here = "does" if self._index in self._matches else "does not"
+        self._found.value = f"{found:,} of {total} match, this one {here}."
         self._outcome.value = outcome_line(self._trace)
         self._reasons.value = reasons(self._trace, self._records)

@@ -1,7 +1,6 @@
-"""Two panels that follow a training run: the loss of every step, the accuracy of every head."""
+"""Curves of a run that trains: the loss of every step, the validation accuracy of every head."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,10 +20,10 @@ _ROOM_BELOW = 0.05
 
 
 class LiveCurves:
-    """A figure that is made once for a run and then only filled, which takes a third of the time.
+    """A figure that is made once per run and then only updated, which takes a third of the time.
 
     Args:
-        epochs: how many the run will have, which is how far the axes go.
+        epochs: number of epochs of the run, where the axes end.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -33,11 +32,11 @@ class LiveCurves:
         self._left, self._right = self._figure.subplots(1, 2)
         self._figure.subplots_adjust(left=0.07, right=0.82, bottom=0.15, top=0.95, wspace=0.28)
         (self._loss,) = self._left.plot([], [], color=GREY, linewidth=1.0)
-        self._left.set(ylabel="loss of a step", xlim=(0, epochs), xlabel="epoch")
-        self._right.set(ylabel="accuracy on validation images", xlim=(0, epochs))
-        self._right.set_xlabel("epoch")
+        self._left.set_ylabel("loss per step")
+        self._right.set_ylabel("accuracy on validation images")
         as_percent(self._right.yaxis)
         for ax in (self._left, self._right):
+            ax.set(xlabel="epoch", xlim=(0, epochs))
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             light_grid(ax)
         self._heads: dict[tuple[int, int], Line2D] = {}
@@ -53,37 +52,32 @@ class LiveCurves:
         """The figure with what is known so far.
 
         Args:
-            steps: epochs done, as a broken number, and loss, of every step.
-            history: the epochs of this phase that are over.
-            level_names: of the heads.
-            words: what the picture shows.
+            steps: epochs done, with fractions, and the loss, after each step.
+            history: the finished epochs of this phase.
+            level_names: names of the levels of the heads.
+            words: alternative text.
         """
-        every = 1 + len(steps) // _MOST_POINTS
-        drawn = steps[::every]
+        drawn = steps[:: 1 + len(steps) // _MOST_POINTS]
         self._loss.set_data([done for done, _ in drawn], [loss for _, loss in drawn])
         self._left.relim()
         self._left.autoscale_view(scalex=False)
+        validated = [epoch.number for epoch in history.epochs if epoch.cells.get("val")]
         for exit_index, level in history.cell_indices:
-            line = self._head(exit_index, level, level_names)
-            found = [e for e in history.epochs if e.cells.get("val")]
             values = history.curve("top1", exit_index, level)
-            line.set_data([epoch.number for epoch in found], values)
+            self._head(exit_index, level, level_names).set_data(validated, values)
             self._lowest = min([self._lowest, *values])
         self._right.set_ylim(max(0.0, self._lowest - _ROOM_BELOW), 1.0)
         self._canvas.draw()
         return snapshot(self._canvas, words)
 
     def _head(self, exit_index: int, level: int, level_names: Sequence[str]) -> Line2D:
-        """The line of one head: colour and marker tell the exit, the line tells the level."""
+        """The curve of one head: colour and marker tell the exit, the line style the level."""
         if (exit_index, level) not in self._heads:
-            of_exit, of_level = series_style(exit_index), level_style(level, len(level_names))
-            look = of_exit.line | {
-                "linestyle": of_level.linestyle,
-                "markersize": 5,
-                "clip_on": False,
-            }
+            look = series_style(exit_index).line | {"markersize": 5, "clip_on": False}
+            look["linestyle"] = level_style(level, len(level_names)).linestyle
             name = f"exit {exit_index + 1} {level_names[level]}"
             (self._heads[exit_index, level],) = self._right.plot([], [], **look, label=name)
-            place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
-            self._right.legend(**place, fontsize=8, handlelength=4)
+            self._right.legend(
+                loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, handlelength=4
+            )
         return self._heads[exit_index, level]

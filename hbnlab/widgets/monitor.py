@@ -1,4 +1,4 @@
-"""Training while it happens, with a button that ends it."""
+"""A training run as it happens, with a button that stops it."""
 
 import html
 import threading
@@ -19,24 +19,27 @@ from hbnlab.widgets.panel import Panel, message
 
 
 class TrainingMonitor(Panel):
-    """Loss and accuracy per head while a network learns, the time left, and a stop button.
+    """Loss, accuracy of each head and time left while a network trains, and a stop button.
 
-    It is an ``on_step`` of ``fit`` and ``post_train``. The page is drawn at most once in ``every``
-    seconds, when a run starts and ends, and when the cell that trains is done:
+    Pass it to ``fit`` or ``post_train`` as ``on_step``. The page is drawn when a run starts and
+    ends, when the cell that trains has finished, and in between at most once in ``every`` seconds:
 
         monitor = TrainingMonitor(splits.hierarchy)
         display(monitor)
         history = fit(network, splits, config, on_step=monitor)
 
-    The button, or ``monitor.stop()``, ends the run after the present step; network and history
-    keep what was learned. The button acts where widgets are answered while a cell runs, as by
-    JupyterLab 4.6 with ipykernel 7.4. Elsewhere interrupt the kernel: the network keeps what it
-    has learned, and ``monitor.history`` the epochs. ``monitor.static()`` gives a picture of it,
-    for where no widget runs.
+    The button, or ``monitor.stop()``, stops the run after the current step; network and history
+    keep what was learned. The button needs a kernel that answers widgets while a cell runs, such
+    as ipykernel 7.4 with JupyterLab 4.6. Elsewhere interrupt the kernel: the network keeps what it
+    has learned, and ``monitor.history`` the epochs. ``monitor.static()`` returns a picture, for
+    where no widget runs.
 
     Args:
-        hierarchy: names the levels; without it they are named as for any tree of as many levels.
-        every: seconds between two drawings, at least.
+        hierarchy: names the levels; without it they get the default names.
+        every: least number of seconds between two drawings.
+
+    Raises:
+        ValueError: when ``every`` is negative or NaN.
     """
 
     def __init__(self, hierarchy: Hierarchy | None = None, *, every: float | int = 1.0) -> None:
@@ -53,43 +56,43 @@ class TrainingMonitor(Panel):
         self._button = button("stop and keep what was learned", self.stop, tooltip=tooltip)
         self._button.disabled = True
         self._status, self._page_widget = w.HTML(self._status_line()), w.HTML()
-        self.widget = w.VBox([row(self._button), self._status, self._page_widget])
+        self._widget = w.VBox([row(self._button), self._status, self._page_widget])
 
     def __call__(self, step: Step) -> bool:
-        """Take note of a step; ``fit`` calls this.
+        """Record a step; ``fit`` calls this.
 
         Returns:
-            Whether the run shall end here.
+            Whether the run should stop here.
         """
         if self._is_first(step):
             self._begin(step)
         self._step, self._last_time = step, time.perf_counter()
         done = step.epoch - 1 + step.number / step.steps
         self._losses.append((done, step.loss))
-        shall_end = self._stopping.is_set()
-        self._is_running = not (shall_end or self._is_done)
+        must_stop = self._stopping.is_set()
+        self._is_running = not (must_stop or self._is_done)
         if not self._is_running or time.perf_counter() >= self._draw_after:
             self._draw()
-        return shall_end
+        return must_stop
 
     def stop(self) -> None:
-        """End the run after the present step, and keep what was learned; without one, nothing."""
+        """Stop the run after the current step and keep what was learned; without a run, nothing."""
         if self._is_running:
             self._stopping.set()
 
     @property
     def history(self) -> History:
-        """The epochs of the run so far, and those before it that it goes on from."""
+        """The epochs of the run so far, after those of the run that it resumes."""
         return History() if self._step is None else self._step.history
 
     @property
     def loss(self) -> float | None:
-        """Loss of the last step; None before the first."""
+        """Loss at the last step; None before the first."""
         return self._losses[-1][1] if self._losses else None
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the run will take yet at its pace so far; None before the second step."""
+        """Seconds until the run ends, at its speed so far; None before the second step."""
         if self._step is None or len(self._losses) < 2:
             return None
         (first, _), (last, _) = self._losses[0], self._losses[-1]
@@ -101,7 +104,7 @@ class TrainingMonitor(Panel):
             return "no step yet; give it to fit(..., on_step=monitor)"
         words = (
             f"{step.phase}, epoch {step.epoch} of {step.epochs}, step {step.number} of "
-            f"{step.steps}, loss {step.loss:.3f}"
+            f"{step.steps}, loss {self.loss:.3f}"
         )
         if self._is_done:
             return f"{words}; done"
@@ -111,61 +114,56 @@ class TrainingMonitor(Panel):
         return words if left is None else f"{words}; {_duration(left)} left"
 
     def _page(self) -> str:
-        """Where the run stands, the last accuracies, and the curves."""
+        """The progress of the run, the last accuracies and the curves."""
         return self._status_line() + self._drawing()
 
     def _status_line(self) -> str:
-        """Where the run stands; a screen reader reads it out as it comes."""
+        """The progress of the run, which a screen reader reads out when it changes."""
         return f'<div role="status" style="{PAGE}">{html.escape(self._words())}</div>'
 
     def _drawing(self) -> str:
-        """The last accuracies and the curves; nothing before the first step."""
+        """The last accuracies and the curves; empty before the first step."""
         if self._step is None or self._curves is None:
             return ""
-        seen = self._step.history.of_phase(self._step.phase)
-        names = self._level_names(seen)
+        history = self._step.history.of_phase(self._step.phase)
+        names = self._level_names(history)
         if not names:
             return message(
                 f"The network that is trained has more levels than the tree that the monitor was "
                 f"given, {list(self._hierarchy.level_names) if self._hierarchy else []}."
             )
-        rows = self._last_scores(seen, len(names))
+        rows = self._last_scores(history, len(names))
         words = self._words()
         if rows:
-            said = (f"{name} {', '.join(texts)}" for name, texts in rows)
-            words += f". Accuracy on validation images ({', '.join(names)}): {'; '.join(said)}"
-        picture = self._curves.draw(self._losses, seen, names, f"Training curves: {words}.")
-        scores = table("validation accuracy", names, rows) if rows else ""
+            scores = (f"{name} {', '.join(texts)}" for name, texts in rows)
+            words += f". Accuracy on validation images ({', '.join(names)}): {'; '.join(scores)}"
+        picture = self._curves.draw(self._losses, history, names, f"Training curves: {words}.")
+        accuracies = table("validation accuracy", names, rows) if rows else ""
         return (
-            f'<div style="{PAGE}"><div style="{ROW}"><div>{scores}</div>'
+            f'<div style="{PAGE}"><div style="{ROW}"><div>{accuracies}</div>'
             f"{picture._repr_html_()}</div></div>"
         )
 
-    def _level_names(self, seen: History) -> Sequence[str]:
-        """Names of the levels; none where the tree given has too few."""
-        needed = 1 + max((level for _, level in seen.cell_indices), default=0)
+    def _level_names(self, history: History) -> Sequence[str]:
+        """Names of the levels; empty when the given tree has too few."""
+        needed = 1 + max((level for _, level in history.cell_indices), default=0)
         if self._hierarchy is None:
             return default_level_names(needed)
         return self._hierarchy.level_names if needed <= self._hierarchy.num_levels else ()
 
-    def _last_scores(self, seen: History, levels: int) -> list[tuple[str, list[str]]]:
-        """The accuracies after the last epoch that is over: a row an exit, a text a level."""
-        last = seen.epochs[-1].cells.get("val", ()) if seen.epochs else ()
-        if not last:
-            return []
-        scores = {(s.exit_index, s.level_index): s.top1 for s in last}
-        exits = range(1 + max(exit_index for exit_index, _ in scores))
+    def _last_scores(self, history: History, num_levels: int) -> list[tuple[str, list[str]]]:
+        """The accuracies after the last finished epoch: one row per exit, one text per level."""
+        last = history.epochs[-1].cells.get("val", ()) if history.epochs else ()
+        texts = {(score.exit_index, score.level_index): percent(score.top1) for score in last}
+        num_exits = 1 + max((exit_index for exit_index, _ in texts), default=-1)
         return [
-            (
-                f"exit {e + 1}",
-                [percent(scores[e, k]) if (e, k) in scores else "no head" for k in range(levels)],
-            )
-            for e in exits
+            (f"exit {e + 1}", [texts.get((e, level), "no head") for level in range(num_levels)])
+            for e in range(num_exits)
         ]
 
     @property
     def _is_done(self) -> bool:
-        """Whether the last step of the last epoch was taken."""
+        """Whether the last step of the last epoch is done."""
         if self._step is None or not self._losses:
             return False
         return self._losses[-1][0] >= self._step.epochs
@@ -180,19 +178,19 @@ class TrainingMonitor(Panel):
         )
 
     def _begin(self, step: Step) -> None:
-        """Forget the run before this one."""
+        """Start recording a run, without the one before it."""
         self._losses, self._curves = [], LiveCurves(step.epochs)
         self._stopping.clear()
         self._button.disabled = False
-        _let_act_at_once(self._button)
+        _answer_while_a_cell_runs(self._button)
         self._first_time = self._draw_after = time.perf_counter()
         if self._shell is None and (shell := get_ipython()) is not None:
-            # The last epoch is over only after its last step, when nobody calls any more.
+            # The last epoch ends after its last step, when no further call comes.
             self._shell = shell
             shell.events.register("post_run_cell", self._after_cell)
 
     def _after_cell(self, result: object) -> None:
-        """Draw what the history holds at the end."""
+        """Draw the history as it is at the end."""
         del result
         if self._shell is not None:
             self._shell.events.unregister("post_run_cell", self._after_cell)
@@ -206,18 +204,18 @@ class TrainingMonitor(Panel):
         self._draw_after = time.perf_counter() + self._every
 
 
-def _let_act_at_once(widget: w.Widget) -> None:
-    """Let what somebody does with a widget be answered while a cell runs.
+def _answer_while_a_cell_runs(widget: w.Widget) -> None:
+    """Let a widget be answered while a cell runs.
 
-    JupyterLab asks for that: it sends messages of widgets to a thread beside that of the cells.
-    ipykernel 7.4 notes with the widget's channel where it was last used, and prefers that: the
-    thread that is busy. Without the note, JupyterLab's wish counts. Other versions have no note.
+    JupyterLab asks for that: it sends messages of widgets to another thread than that of the cells.
+    ipykernel 7.4 notes with the widget's channel which thread used it last, and prefers that one,
+    which is busy. Without the note JupyterLab's request counts. Other versions have no note.
     """
     if widget.comm is not None:
         vars(widget.comm).pop("_reply_subshell_id", None)
 
 
 def _duration(seconds: float) -> str:
-    """Seconds, or minutes and seconds, as people say them."""
+    """Seconds, or minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

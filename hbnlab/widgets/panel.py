@@ -1,4 +1,4 @@
-"""What the widgets share: how they are shown, and their twin for where no widget runs."""
+"""What all panels share: how they are displayed, and their static twin."""
 
 import html
 from abc import ABC, abstractmethod
@@ -16,11 +16,11 @@ _NEWS = f"{_MESSAGE}; border-color: #0072B2; background: #EEF6FB"
 
 @dataclass(frozen=True)
 class StaticPanel:
-    """What a widget shows, as a page that nothing moves on; Jupyter shows it as it is.
+    """What a panel displays, as a page without controls; Jupyter renders it as it is.
 
     Attributes:
         html: the page.
-        words: the same in one line.
+        words: a summary of one line.
     """
 
     html: str
@@ -34,84 +34,109 @@ class StaticPanel:
 
 
 class Panel(ABC):
-    """A widget that is a plain object: attributes move it, and say what it shows.
+    """A widget that is a plain object: its attributes move it and tell what it displays.
 
     Where no widget runs (a page on the web, a notebook opened without its kernel) the display
     falls back to the static twin.
-
-    Attributes:
-        widget: the ipywidgets box, for use in a layout of one's own.
-        problem: what is wrong with what the panel was given, in words; empty where nothing is.
-            A panel with a problem shows it in the place of everything else.
     """
 
-    widget: w.Widget
+    _widget: w.Widget
 
     def __init__(self, problem: str = "") -> None:
-        self.problem = problem
+        self._problem = problem
         if problem:
-            self.widget = w.HTML(message(problem))
+            self._widget = w.HTML(message(problem))
 
-    @abstractmethod
-    def _words(self) -> str:
-        """What a panel without a problem shows, in one line."""
+    @property
+    def widget(self) -> w.Widget:
+        """The ipywidgets box, for use in a layout of your own."""
+        return self._widget
 
-    @abstractmethod
-    def _page(self) -> str:
-        """What a panel without a problem shows, as HTML that nothing moves on."""
+    @property
+    def problem(self) -> str:
+        """What is wrong with what the panel was given, in words; empty where nothing is.
+
+        A panel with a problem displays it instead of everything else.
+        """
+        return self._problem
 
     @property
     def words(self) -> str:
-        """What the panel shows, in one line; its problem where it has one."""
+        """What the panel displays, in one line; its problem if it has one."""
         return self.problem or self._words()
 
     def to_html(self) -> str:
-        """What the panel shows, as HTML that nothing moves on; its problem where it has one."""
+        """What the panel displays, as HTML without controls; its problem if it has one."""
         return message(self.problem) if self.problem else self._page()
 
     def static(self) -> StaticPanel:
-        """The twin for where no widget runs: what the panel shows now, with alternative text."""
+        """The twin for where no widget runs: what the panel displays now, with alternative text."""
         return StaticPanel(self.to_html(), self.words)
 
     def close(self) -> None:
-        """Take the panel off every page for good, so that it and its records can be forgotten.
+        """Remove the panel from every page for good, so that its memory can be freed.
 
-        Closed, it still answers from Python, and shows its static twin.
+        A closed panel still answers from Python, and displays its static twin.
         """
         close_tree(self.widget)
+
+    @abstractmethod
+    def _words(self) -> str:
+        """What a panel without a problem displays, in one line."""
+
+    @abstractmethod
+    def _page(self) -> str:
+        """What a panel without a problem displays, as HTML without controls."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a misspelt one would otherwise be accepted without effect."""
+        if not name.startswith("_"):
+            settable = [
+                known
+                for known in dir(type(self))
+                if getattr(getattr(type(self), known), "fset", None)
+            ]
+            if name not in settable:
+                raise AttributeError(
+                    f"{type(self).__name__} has no attribute {name!r} that can be set; those that "
+                    f"can are: {', '.join(settable) or 'none'}"
+                )
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.words}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         del include, exclude
-        # ipywidgets puts None in the place of the method when a widget is closed.
+        # ipywidgets replaces the method by None when a widget is closed.
         bundle = self.widget._repr_mimebundle_
-        shown = dict((bundle() if bundle else None) or {})
-        return shown | {"text/plain": repr(self), "text/html": self.to_html()}
+        interactive = dict((bundle() if bundle else None) or {})
+        return interactive | {"text/plain": repr(self), "text/html": self.to_html()}
 
     def _check(self) -> None:
-        """Refuse to go on with what the panel cannot show."""
+        """Raise the problem as an error if there is one."""
         if self.problem:
             raise ValueError(self.problem)
 
 
 class StatusLine:
-    """Words with a place of their own on the page, so that they alone change when they do.
+    """A message on the page that a screen reader reads out when it changes.
 
     Attributes:
         widget: what is put on the page.
+        words: the message; empty where there is none.
     """
 
     def __init__(self) -> None:
-        self.widget = w.HTML()
+        self.widget, self.words = w.HTML(), ""
 
     def show(self, words: str, *, is_problem: bool = False) -> None:
-        """Show other words, or none."""
+        """Replace the message; empty words remove it."""
+        self.words = words
         self.widget.value = message(words, is_problem=is_problem) if words else ""
 
 
 def message(text: str, *, is_problem: bool = True) -> str:
-    """Words that a screen reader reads out as they come: a problem or, else, news."""
+    """A message that a screen reader reads out: a problem or, else, news."""
     style = _PROBLEM if is_problem else _NEWS
     return f'<div role="status" style="{style}">{html.escape(text)}</div>'

@@ -1,4 +1,4 @@
-"""Pixels as image elements that carry words."""
+"""Pixels as image elements with alternative text."""
 
 import base64
 import html
@@ -14,11 +14,11 @@ from hbnlab.plots import HtmlFigure
 from hbnlab.plots.canvas import array
 
 _MOST_PIXELS = 300
-"""Longest side of a picture that is sent to the page, and the height that it may take there."""
+"""Longest side of a picture that is sent to the page, and its largest height there."""
 
 
 def snapshot(canvas: FigureCanvasAgg, words: str) -> HtmlFigure:
-    """The picture that is on a canvas now, without drawing it anew."""
+    """The picture that is on a canvas now, without drawing it again."""
     pixels = np.asarray(canvas.buffer_rgba())
     file = io.BytesIO()
     Image.fromarray(pixels).convert("RGB").save(file, format="png", compress_level=3)
@@ -26,18 +26,23 @@ def snapshot(canvas: FigureCanvasAgg, words: str) -> HtmlFigure:
 
 
 def enlarged(image: UInt8[Tensor, "3 height width"], words: str, *, width: int = 150) -> str:
-    """An image element that shows the pixels of a small picture as they are.
+    """An image element that shows each pixel of a small picture.
 
-    A large one is shrunk to ``_MOST_PIXELS`` first, for the page is sent anew at every change.
+    A large picture is shrunk to ``_MOST_PIXELS`` first, because the page is sent at every change.
     """
     picture = Image.fromarray(array(image.permute(1, 2, 0)))
     picture.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
     file = io.BytesIO()
     picture.save(file, format="png")
-    data = base64.b64encode(file.getvalue()).decode("ascii")
     pixels = "; image-rendering: pixelated" if picture.width < width else ""
+    style = f"width: {width}px; max-height: {_MOST_PIXELS}px; object-fit: contain{pixels}"
+    return image_element(file.getvalue(), "png", words, width, style)
+
+
+def image_element(data: bytes, kind: str, words: str, width: int, style: str) -> str:
+    """An image element that contains its data, with alternative text."""
+    encoded = base64.b64encode(data).decode("ascii")
     return (
-        f'<img alt="{html.escape(words)}" width="{width}" style="width: {width}px; '
-        f'max-height: {_MOST_PIXELS}px; object-fit: contain{pixels}" '
-        f'src="data:image/png;base64,{data}">'
+        f'<img alt="{html.escape(words)}" width="{width}" style="{style}" '
+        f'src="data:image/{kind};base64,{encoded}">'
     )

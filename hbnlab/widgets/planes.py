@@ -1,4 +1,4 @@
-"""Two planes with a cloud of policies and one point that moves: quickly drawn again and again."""
+"""Two planes with a cloud of policies and one point that moves, drawn in a few milliseconds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,10 +25,10 @@ class Planes:
     """Accuracy against specificity, and accuracy against FLOPs.
 
     Drawn in three layers, each over a picture of the one below: the axes, which stay; the cloud of
-    policies, which ``lay`` draws; the point and its line, which ``at`` draws.
+    policies, drawn by ``lay``; the point and its line, drawn by ``at``.
 
     Args:
-        records: whose cells span the axes: no policy is outside their FLOPs.
+        records: their cells span the axes, for no policy costs less or more.
     """
 
     def __init__(self, records: ExitRecords) -> None:
@@ -36,52 +36,52 @@ class Planes:
         self._canvas = FigureCanvasAgg(self._figure)
         self._axes = self._figure.subplots(1, 2, sharey=True)
         dots = {"marker": "o", "markersize": 4, "color": GREY, "alpha": 0.35}
-        self._cloud = self._lines("policies of this rule", linestyle="", **dots)
-        best = {"color": BLUE, "linewidth": 1.6, "linestyle": "--"}
-        self._best = self._lines("not beaten in this plane", **best)
-        self._other = self._lines("other tolerances", color=ORANGE, linewidth=2.2)
+        self._cloud = self._lines("policies of this kind", linestyle="", **dots)
+        front = {"color": BLUE, "linewidth": 1.6, "linestyle": "--"}
+        self._front = self._lines("Pareto front", **front)
+        self._trade_off = self._lines("trade of specificity", color=ORANGE, linewidth=2.2)
         point = {"marker": "D", "markersize": 11, "color": VERMILLION, "markeredgecolor": BLACK}
         self._point = self._lines("this policy", linestyle="", **point)
-        handles = [self._cloud[0], self._best[0], self._other[0], self._point[0]]
+        handles = [self._cloud[0], self._front[0], self._trade_off[0], self._point[0]]
         self._figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
         cells = metrics.cell_table(records)
         self._scale(cells)
         accuracies = [row["accuracy"] for row in cells]
         self._draw_axes(min(accuracies), max(accuracies))
-        # From here on the labels keep their sizes, and looking for better places takes time.
+        # From here on the labels keep their sizes, and a new layout would take time.
         self._figure.set_layout_engine("none")
 
     def lay(self, cloud: Sequence[Evaluation]) -> None:
-        """Draw a cloud, and join what is best in it."""
+        """Draw a cloud and its Pareto front in each plane."""
         self._laid = cloud
         self._make_room([result.accuracy for result in cloud])
         self._canvas.restore_region(self._empty)
         self._over(self._cloud, cloud, cloud)
         specific = metrics.pareto_front(cloud, cost="coarse_share")
         cheap = metrics.pareto_front(cloud)
-        self._over(self._best, [cloud[n] for n in specific], [cloud[n] for n in cheap])
+        self._over(self._front, [cloud[n] for n in specific], [cloud[n] for n in cheap])
         self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
     def at(self, point: Evaluation, line: Sequence[Evaluation]) -> HtmlFigure:
-        """The picture with the point, and the line that it would move along with its tolerance."""
+        """The picture with the point, and the line along which it trades specificity."""
         if self._make_room([point.accuracy, *(result.accuracy for result in line)]):
             self.lay(self._laid)
         self._canvas.restore_region(self._background)
-        self._over(self._other, line, line)
+        self._over(self._trade_off, line, line)
         self._over(self._point, [point], [point])
         words = (
             f"Accuracy {percent(point.accuracy)} at specificity {percent(point.specificity)} and "
-            f"{millions(point.mean_flops)} million FLOPs an image, among "
-            f"{plural(len(self._laid), 'operating point')} of the same rule."
+            f"{millions(point.mean_flops)} million FLOPs per image, among "
+            f"{plural(len(self._laid), 'operating point')} of the same kind."
         )
         return snapshot(self._canvas, words)
 
     def _lines(self, label: str, **look: Any) -> list[Line2D]:
-        """One line in each plane, without points as yet; drawn by ``_over`` alone."""
+        """One line per plane, still without points; only ``_over`` draws it."""
         return [ax.plot([], [], label=label, animated=True, **look)[0] for ax in self._axes]
 
     def _scale(self, cells: Sequence[Mapping[str, Any]]) -> None:
-        """Name the axes, and span those along which the planes lie."""
+        """Label the axes, and set the limits of all but accuracy."""
         left, right = self._axes
         least = min(row["pruned_flops"] for row in cells) / 1e6
         most = max(row["flops"] for row in cells) / 1e6
@@ -94,7 +94,7 @@ class Planes:
             as_percent(ax.yaxis)
 
     def _make_room(self, accuracies: Sequence[float]) -> bool:
-        """Draw the lowest layer anew if it has no room for these accuracies; say if so."""
+        """Draw the lowest layer again if these accuracies lie outside, and say whether it was."""
         low, high = min(self._lowest, *accuracies), max(self._highest, *accuracies)
         if (low, high) == (self._lowest, self._highest):
             return False
@@ -115,7 +115,7 @@ class Planes:
         by_specificity: Sequence[Evaluation],
         by_flops: Sequence[Evaluation],
     ) -> None:
-        """Draw the line of each plane through some results, over what is there."""
+        """Draw the line of each plane through some results, over the picture."""
         for ax, line, results, name in zip(
             self._axes, lines, (by_specificity, by_flops), _ALONG, strict=True
         ):

@@ -1,41 +1,31 @@
-"""What the two widgets share that show one policy: its numbers as attributes and as sliders."""
+"""What the two panels of a policy share: its numbers as attributes and as sliders."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies import FineTolerance, Policy, ThresholdPolicy
+from hbnlab.policies import Policy, Setting
 from hbnlab.types import Number
 from hbnlab.widgets.controls import NumberControl, close_tree, row
-from hbnlab.widgets.limits import threshold_limits, tolerance_limits
 from hbnlab.widgets.panel import Panel, StatusLine
 
-_P = TypeVar("_P", bound=Policy)
 
+class PolicyPanel(Panel):
+    """A panel for one policy whose numbers can be moved.
 
-class PolicyPanel(Panel, Generic[_P]):
-    """A panel that shows one policy, and lets its numbers be moved.
-
-    A change that does not fit raises a ValueError from Python. On the page, where an error would
-    go unseen, the controls go back to what is shown, and the words of the error stand there.
-
-    Attributes:
-        message: what stands on the page beside policy and numbers; gone at the next change.
+    A change that the policy refuses raises a ValueError from Python. On the page, where nobody
+    would see the error, the controls go back to their values and the error is displayed.
     """
 
-    _policy: _P
+    _policy: Policy
     _message: StatusLine
-
-    def __init__(self, problem: str = "") -> None:
-        super().__init__(problem)
-        self.message = ""
 
     @abstractmethod
     def _take(self, policy: Policy) -> None:
-        """Show another policy.
+        """Replace the policy.
 
         Raises:
             ValueError: for one that does not fit; the panel then stays as it is.
@@ -43,27 +33,28 @@ class PolicyPanel(Panel, Generic[_P]):
 
     @abstractmethod
     def _draw(self) -> None:
-        """Put everything on the page where the state says it is, with no message."""
+        """Bring the page up to date, without a message."""
 
-    def _say(self, words: str, *, is_problem: bool = False) -> None:
-        self.message = words
-        self._message.show(words, is_problem=is_problem)
-
-    def _from_page(self, change: Callable[..., object]) -> Callable[..., None]:
-        """A change for the page to make: where it is refused, it is undone there."""
+    def _on_page(self, change: Callable[..., object]) -> Callable[..., None]:
+        """A change for the controls on the page, which undo it if it is refused."""
 
         def changed(*values: Any) -> None:
             try:
                 change(*values)
             except ValueError as error:
                 self._draw()
-                self._say(f"This does not fit: {error}.", is_problem=True)
+                self._message.show(f"This does not fit: {error}.", is_problem=True)
 
         return changed
 
     @property
-    def policy(self) -> _P:
-        """The rule with its numbers. Set it to another that fits the records."""
+    def message(self) -> str:
+        """The message on the page; empty after the next change."""
+        return "" if self.problem else self._message.words
+
+    @property
+    def policy(self) -> Policy:
+        """The policy with its numbers. Set it to another one that fits the records."""
         self._check()
         return self._policy
 
@@ -74,41 +65,37 @@ class PolicyPanel(Panel, Generic[_P]):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """One threshold for each exit but the last, of a rule that has them."""
-        return tuple(self._threshold_policy().thresholds)
+        """One threshold per exit but the last, of a policy that has them."""
+        return tuple(self._field("thresholds", "thresholds"))
 
     @thresholds.setter
     def thresholds(self, thresholds: Sequence[Number]) -> None:
-        self._take(replace(self._threshold_policy(), thresholds=tuple(thresholds)))
+        self._field("thresholds", "thresholds")
+        self._take(replace(self._policy, thresholds=tuple(thresholds)))
 
     @property
     def fine_tolerance(self) -> float:
-        """The tolerance tau in nats, of a rule that has one."""
-        return float(self._tolerant_policy().fine_tolerance)
+        """The tolerance tau in nats, of a policy that has one."""
+        return float(self._field("fine_tolerance", "a fine tolerance"))
 
     @fine_tolerance.setter
     def fine_tolerance(self, fine_tolerance: Number) -> None:
-        self._take(replace(self._tolerant_policy(), fine_tolerance=fine_tolerance))
+        self._field("fine_tolerance", "a fine tolerance")
+        self._take(replace(self._policy, fine_tolerance=fine_tolerance))
 
-    def _threshold_policy(self) -> ThresholdPolicy:
-        policy: Policy = self.policy
-        if not isinstance(policy, ThresholdPolicy):
-            raise ValueError(f"a rule with thresholds is needed, got {policy!r}")
-        return policy
-
-    def _tolerant_policy(self) -> FineTolerance:
-        policy: Policy = self.policy
-        if not isinstance(policy, FineTolerance):
-            raise ValueError(f"a rule with a fine tolerance is needed, got {policy!r}")
-        return policy
+    def _field(self, name: str, words: str) -> Any:
+        """A field of the policy."""
+        if name not in {field.name for field in fields(self.policy)}:
+            raise ValueError(f"a policy with {words} is needed, got {self._policy!r}")
+        return getattr(self._policy, name)
 
 
 class PolicySliders:
-    """A slider with a number box for each number of a policy; none for rules without numbers.
+    """A slider with a number box for each adjustable number of a policy.
 
     Args:
-        hierarchy: of the records, for how far the sliders go.
-        on_change: called with the new policy when somebody moves one.
+        hierarchy: of the records, which determines the ranges.
+        on_change: called with the new policy when a person moves a slider.
 
     Attributes:
         widget: what is put on the page.
@@ -117,46 +104,26 @@ class PolicySliders:
     def __init__(self, hierarchy: Hierarchy, on_change: Callable[[Policy], None]) -> None:
         self._hierarchy, self._on_change = hierarchy, on_change
         self._controls: list[NumberControl] = []
-        self._likeness: object = None
+        self._settings: tuple[Setting, ...] = ()
+        self._key = ""
         self.widget = row()
 
     def show(self, policy: Policy) -> None:
-        """Put the sliders where the policy's numbers are, after making those that it needs."""
-        numbers: list[float] = []
-        if isinstance(policy, ThresholdPolicy):
-            numbers += [float(threshold) for threshold in policy.thresholds]
-        if isinstance(policy, FineTolerance):
-            numbers.append(float(policy.fine_tolerance))
+        """Move the sliders to the policy's numbers, after making those that it needs."""
         self._policy = policy
-        likeness = (type(policy), len(numbers), getattr(policy, "coarse_level", None))
-        if likeness != self._likeness:
-            self._likeness, before = likeness, self._controls
-            self._controls = self._made(policy)
+        if (key := policy.grid_key(self._hierarchy)) != self._key:
+            self._key, self._settings = key, policy.adjustable(self._hierarchy)
+            before = self._controls
+            self._controls = [self._made(setting) for setting in self._settings]
             self.widget.children = tuple(control.widget for control in self._controls)
             for control in before:
                 close_tree(control.widget)
-        for control, value in zip(self._controls, numbers, strict=True):
-            control.show(value)
+        for control, setting in zip(self._controls, self._settings, strict=True):
+            control.show(setting.value_in(policy))
 
-    def _made(self, policy: Policy) -> list[NumberControl]:
-        made = []
-        if isinstance(policy, ThresholdPolicy):
-            limits = threshold_limits(type(policy), self._hierarchy)
-            for number in range(len(policy.thresholds)):
-                name = f"threshold, exit {number + 1}"
-                made.append(NumberControl(name, limits, partial(self._set_threshold, number)))
-        if isinstance(policy, FineTolerance):
-            limits = tolerance_limits(self._hierarchy, policy.coarse_level)
-            made.append(NumberControl("fine tolerance", limits, self._set_tolerance))
-        return made
+    def _made(self, setting: Setting) -> NumberControl:
+        limits, set_value = (setting.low, setting.high), partial(self._set, setting)
+        return NumberControl(setting.label, limits, set_value, is_whole=setting.is_whole)
 
-    def _set_threshold(self, number: int, value: float) -> None:
-        policy = self._policy
-        if isinstance(policy, ThresholdPolicy):
-            thresholds = list(policy.thresholds)
-            thresholds[number] = value
-            self._on_change(replace(policy, thresholds=tuple(thresholds)))
-
-    def _set_tolerance(self, value: float) -> None:
-        if isinstance(self._policy, FineTolerance):
-            self._on_change(replace(self._policy, fine_tolerance=value))
+    def _set(self, setting: Setting, value: float) -> None:
+        self._on_change(self._policy.with_setting(setting, value))

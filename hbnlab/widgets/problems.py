@@ -1,4 +1,4 @@
-"""What is wrong with what a widget is given, in words that it shows where it would have drawn."""
+"""What is wrong with the input of a panel, in the words that it displays instead of a drawing."""
 
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ from hbnlab.records import ExitRecords
 
 @runtime_checkable
 class Images(Protocol):
-    """Images by number: bytes (3, height, width), as a tensor or anything that gives them one."""
+    """Images by index: bytes (3, height, width), as a tensor or as anything that returns them."""
 
     def __len__(self) -> int: ...
 
@@ -20,7 +20,7 @@ class Images(Protocol):
 
 
 def records_problem(records: ExitRecords) -> str:
-    """What keeps a widget from showing records; empty where nothing does."""
+    """Why a panel cannot display records; empty if it can."""
     if not records.split:
         return (
             "The records do not say which split they were made from: split is empty. Make them "
@@ -28,15 +28,15 @@ def records_problem(records: ExitRecords) -> str:
             'split="my images").'
         )
     if len(records) < 2:
-        return f"At least 2 images are needed to compare, the records hold {len(records)}."
-    spoiled = _with_nan(records)
+        return f"At least 2 images are needed, the records hold {len(records)}."
+    spoiled = _where_nan(records)
     if spoiled:
-        return f"The records hold NaN, which nothing can be decided from: in {spoiled}."
+        return f"The records hold NaN, from which no policy can decide: in {spoiled}."
     return ""
 
 
 def policy_problem(policy: Policy, records: ExitRecords) -> str:
-    """Why a policy cannot decide about the records; empty where it can."""
+    """Why a policy cannot decide about the records; empty if it can."""
     try:
         policy.check_fits(records.head_mask, records.hierarchy, records.has_gate)
     except ValueError as error:
@@ -45,28 +45,27 @@ def policy_problem(policy: Policy, records: ExitRecords) -> str:
 
 
 def images_problem(images: Images, records: ExitRecords) -> str:
-    """Why images cannot be those of the records; empty where they can."""
+    """Why images cannot be those of the records; empty if they can."""
     if len(images) != len(records):
         return (
-            f"The images must be those of the records, one each: got {plural(len(images), 'image')}"
-            f" for records of {len(records):,}."
+            f"The images must be those of the records: got {plural(len(images), 'image')} for "
+            f"records of {len(records):,}."
         )
     first = images[0]
     if not isinstance(first, Tensor):
-        return (
-            "The images must be tensors of bytes of shape (3, height, width), such as split.images "
-            f"holds: got {type(first).__name__}."
-        )
-    if first.dtype != torch.uint8 or first.ndim != 3 or first.shape[0] != 3:
-        return (
-            "The images must be bytes of shape (3, height, width), such as split.images holds: "
-            f"got {first.dtype} {tuple(first.shape)}."
-        )
-    return ""
+        got = type(first).__name__
+    elif first.dtype != torch.uint8 or first.ndim != 3 or first.shape[0] != 3:
+        got = f"{first.dtype} {tuple(first.shape)}"
+    else:
+        return ""
+    return (
+        "The images must be tensors of bytes of shape (3, height, width), such as split.images: "
+        f"got {got}."
+    )
 
 
-def _with_nan(records: ExitRecords) -> str:
-    """The first place with NaN among what policies look at, in words."""
+def _where_nan(records: ExitRecords) -> str:
+    """The first cell or gate with NaN, in words; empty if there is none."""
     for exit_index, level in records.cells:
         if records.logits[level][:, exit_index].isnan().any():
             name = records.hierarchy.level_names[level]
