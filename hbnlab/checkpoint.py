@@ -147,6 +147,20 @@ def load_checkpoint(path: str | Path) -> tuple[StoredWeights, History]:
 
     Raises:
         ValueError: for a damaged file, or one that is no checkpoint.
+
+    Example:
+        >>> import tempfile
+        >>> from hbnlab import data, models
+        >>> from hbnlab.training import TrainConfig, fit
+        >>> splits = data.load("glyphs", train_size=20, val_size=20, test_size=20)
+        >>> network = models.create("gran-hbn", splits.hierarchy, width=0.1)
+        >>> config = TrainConfig(epochs=1, device="cpu")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "checkpoint.safetensors"
+        ...     _ = fit(network, splits, config, checkpoint=path, progress=False)
+        ...     stored, history = load_checkpoint(path)
+        >>> stored.spec["name"], len(history.epochs)
+        ('gran-hbn', 1)
     """
     stored = load_weights(Path(path))
     if "history" not in stored.header:

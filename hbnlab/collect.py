@@ -167,7 +167,7 @@ def _run(
     table = tuple(torch.full((count, network.num_exits, size), torch.nan) for size in sizes)
     gate = torch.empty(count, 2) if network.has_gate else None
     done, title = 0, f"{network.name} records"
-    with evaluation_mode(network), progress_bar(count, title, "image", shown=progress) as bar:
+    with evaluation_mode(network), progress_bar(count, title, "image", visible=progress) as bar:
         for images in batches:
             rows = slice(done, done + len(images))
             done += len(images)

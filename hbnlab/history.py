@@ -1,4 +1,4 @@
-"""What training recorded, epoch by epoch: plots, widgets and notebooks read it."""
+"""What training records, epoch by epoch and step by step; plots, widgets and notebooks read it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -10,7 +10,7 @@ SplitName = Literal["train", "val"]
 
 @dataclass(frozen=True)
 class CellScore:
-    """How one head did on one split in one epoch.
+    """Loss and accuracy of one head on one split in one epoch.
 
     Attributes:
         exit_index: exit of the head, from 0.
@@ -33,17 +33,17 @@ class Epoch:
 
     Attributes:
         number: from 1, counted within its phase.
-        phase: ``"train"`` for the joint loss, ``"post-train"`` for the gate alone.
+        phase: ``"train"`` for the joint loss, ``"post-train"`` for only the gate.
         loss: mean of the loss that was minimised.
         learning_rate: of the last step of the epoch.
-        cells: one score a head, by split: ``"train"`` (dropout on, as the images went by) and
-            ``"val"`` (dropout off, after the epoch; empty without validation images).
-        specificity: for each exit, the share of validation images that it answers at the finest
-            level, by the gate where the network has one that is being trained, else by the fine
-            tolerance of the training configuration.
-        accuracy: for each exit, the share of those answers that are right at their own level.
-        seconds: wall time of the epoch, validation included. Left out of every file that must be
-            the same from one run to the next.
+        cells: one score per head, by split: ``"train"`` (measured during the epoch, with dropout)
+            and ``"val"`` (measured after it, without dropout).
+        specificity: for each exit, the share of validation images that it would answer at the
+            finest level: as the gate says in post-training, else as the fine tolerance of the
+            training configuration says.
+        accuracy: for each exit, the share of its answers that are right at their own level.
+        seconds: wall time of the epoch, validation included. It is left out of every file that
+            must be the same from one run to the next.
     """
 
     number: int
@@ -63,10 +63,16 @@ class History:
     epochs: list[Epoch] = field(default_factory=list)
 
     def curve(self, quantity: str, exit_index: int, level_index: int, split: SplitName = "val"):
-        """One number an epoch of one head: ``"loss"``, ``"top1"`` or ``"top5"``.
+        """One number per epoch for one head: its ``"loss"``, ``"top1"`` or ``"top5"``.
 
         Returns:
             A list of float; empty when no epoch has a score of that head on that split.
+
+        Example:
+            >>> score = CellScore(exit_index=0, level_index=1, loss=0.7, top1=0.5, top5=1.0)
+            >>> history = History([Epoch(1, "train", 1.4, 1e-3, {"val": (score,)}, (), ())])
+            >>> history.curve("top1", exit_index=0, level_index=1)
+            [0.5]
         """
         if quantity not in ("loss", "top1", "top5"):
             raise ValueError(f"quantity must be 'loss', 'top1' or 'top5', got {quantity!r}")

@@ -91,7 +91,7 @@ def predict(
     part_macs(network)  # counted before the clock starts
     start = time.perf_counter()
     descent = _Descent(network, policy, len(images), size if pool and not by_batch else None)
-    bar = progress_bar(len(images), f"{network.name} leaving early", "image", shown=progress)
+    bar = progress_bar(len(images), f"{network.name} leaving early", "image", visible=progress)
     with torch.inference_mode(), evaluation_mode(network), bar:
         for chunk in chunks:
             descent.enter(chunk)

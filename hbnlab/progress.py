@@ -6,17 +6,17 @@ from tqdm.auto import tqdm
 
 
 def progress_bar(
-    total: int, description: str, unit: str, *, shown: bool = True, initial: int = 0
+    total: int, description: str, unit: str, *, visible: bool = True, initial: int = 0
 ) -> tqdm:
-    """Make a bar for a terminal or a notebook, whichever this is.
+    """Make a progress bar that suits the terminal or the notebook it appears in.
 
     Args:
         total: units of work in all.
         description: what is being done.
         unit: what is counted, such as ``"step"``.
-        shown: False hides it whatever the environment says.
-        initial: units done before.
+        visible: False hides the bar, whatever the environment says.
+        initial: units that were done before.
     """
-    # Where it is shown, nothing is said of hiding it, so that the environment can.
-    hidden: dict[str, Any] = {} if shown else {"disable": True}
+    # A visible bar passes no ``disable``, so that the environment variable can still hide it.
+    hidden: dict[str, Any] = {} if visible else {"disable": True}
     return tqdm(total=total, desc=description, unit=unit, initial=initial, **hidden)

@@ -71,7 +71,7 @@ def run_bench(
     where = choose_device(device)
     if batch_size is None:
         batch_size = 64 if where.type == "cpu" else 512
-    with threads_set(threads), progress_bar(rounds + 1, "bench", "round", shown=progress) as bar:
+    with threads_set(threads), progress_bar(rounds + 1, "bench", "round", visible=progress) as bar:
         work = _make_work(width, num_images, batch_size, Clock(where, threads), seed)
         times = in_turn(work.variants(), rounds, bar.update)
     settings = {"network": work.network.name, "width": width, "images": num_images}

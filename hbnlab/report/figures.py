@@ -150,7 +150,7 @@ def draw_figures(subject: Subject, *, progress: bool = True) -> list[FigureFile]
     wanted = [figure for figure in FIGURES if figure.applies(subject)]
     wanted += _of_training(subject.networks)
     words, drawn = subject.words(), []
-    with progress_bar(len(wanted), "figures", "figure", shown=progress) as bar:
+    with progress_bar(len(wanted), "figures", "figure", visible=progress) as bar:
         for figure in wanted:
             bar.set_postfix_str(figure.name)
             title, note = (text.format(**words) for text in (figure.title, figure.note))

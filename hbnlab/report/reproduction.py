@@ -121,7 +121,7 @@ def _measure_all(
     """Every network of every seed, with its records."""
     networks: dict[str, list[Measured]] = {name: [] for name in plan.names}
     total = len(plan.names) * len(plan.seeds)
-    with progress_bar(total, "networks", "network", shown=progress) as bar:
+    with progress_bar(total, "networks", "network", visible=progress) as bar:
         for name, seeds in networks.items():
             for seed in plan.seeds:
                 bar.set_postfix_str(f"{name}, seed {seed}")
@@ -134,7 +134,7 @@ def _results(
     plan: Plan, splits: Splits, networks: Mapping[str, Sequence[Measured]], progress: bool
 ) -> dict[str, Any]:
     numbers: dict[str, list[dict[str, Any]]] = {}
-    with progress_bar(len(networks), "numbers", "network", shown=progress) as bar:
+    with progress_bar(len(networks), "numbers", "network", visible=progress) as bar:
         for name, seeds in networks.items():
             numbers[name] = [network_results(one, plan.protocol) for one in seeds]
             bar.update()

@@ -209,7 +209,7 @@ class Session(RunState):
         """Make a progress bar over all steps, with those made before already filled in."""
         total, done = self.objective.epochs * self.steps, self.epochs_done * self.steps
         name = f"{self.network.name} {self.phase}"
-        return progress_bar(total, name, "step", shown=progress, initial=done)
+        return progress_bar(total, name, "step", visible=progress, initial=done)
 
     def summary(self) -> str:
         """The last epoch's validation accuracies at the finest and coarsest level, by exit."""
