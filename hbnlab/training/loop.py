@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from hbnlab.data.split import Splits
 from hbnlab.history import History, Step
 from hbnlab.losses import joint_loss, semantic_loss, semantic_targets
 from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.training.config import TrainConfig
-from hbnlab.training.scores import Sums
+from hbnlab.training.epoch_scores import Sums
 from hbnlab.training.session import Objective, Session, open_session
 
 OnStep = Callable[[Step], bool | None]
@@ -37,8 +38,7 @@ def fit(
 
     The same seed on the same machine gives the same weights, bit for bit, and torch's global
     generator is left as it was found. Validation images are scored after each epoch and never
-    trained on. From the first step on whose loss or gradient is not finite, no update is made. A
-    run in which nobody reads ``step.loss`` does not wait for the device in its steps.
+    trained on. While nobody reads ``step.loss``, no step waits for the device.
 
     Args:
         network: trained in place; left on its device, in evaluation mode.
@@ -76,18 +76,10 @@ def fit(
         Training of the study; ``TrainConfig.paper`` has its settings. It left augmentation on when
         validating and testing; here it is off there.
     """
-    config = config.for_exits(network.num_exits)
-
-    def loss(outputs: ExitOutputs, labels: Int[Tensor, "batch level"]) -> Float[Tensor, ""]:
-        return joint_loss(outputs, labels, config.branch_weights, config.level_weights)
-
-    trained = [p for name, p in network.named_parameters() if not name.startswith("gate.")]
-    length, rate = config.epochs, config.learning_rate
-    objective = Objective("train", network, config, loss, trained, length, rate)
-    with open_session(objective, splits, History()) as session:
-        if resume and checkpoint is not None and Path(checkpoint).is_file():
-            session.resume(checkpoint, times or History())
-        return _run(session, on_step, on_epoch, checkpoint, progress)
+    objective = _joint_objective(network, config.for_exits(network.num_exits))
+    return _run(
+        objective, splits, History(), on_step, on_epoch, times, checkpoint, resume, progress
+    )
 
 
 def post_train(
@@ -138,6 +130,25 @@ def post_train(
         Equations 8-11 of the study. As in its code, the targets come from training images with
         dropout on; ``gate_targets_with_dropout=False`` takes the answers as they will be used.
     """
+    objective = _gate_objective(network, config.for_exits(network.num_exits))
+    history = History() if history is None else history
+    return _run(
+        objective, splits, history, on_step, on_epoch, history, checkpoint, resume, progress
+    )
+
+
+def _joint_objective(network: EarlyExitNetwork, config: TrainConfig) -> Objective:
+    """All heads and the trunk, on the joint loss; a gate takes no part in it."""
+
+    def loss(outputs: ExitOutputs, labels: Int[Tensor, "batch level"]) -> Float[Tensor, ""]:
+        return joint_loss(outputs, labels, config.branch_weights, config.level_weights)
+
+    trained = [p for name, p in network.named_parameters() if not name.startswith("gate.")]
+    return Objective("train", network, config, loss, trained, config.epochs, config.learning_rate)
+
+
+def _gate_objective(network: EarlyExitNetwork, config: TrainConfig) -> Objective:
+    """Only the gate, on the semantic loss, with targets from the answers of the same pass."""
     if network.gate is None:
         raise ValueError(f"post-training needs a network with a gate, {network.name} has none")
     bare = [number for number, row in enumerate(network.head_mask, 1) if not (row[0] and row[-1])]
@@ -146,20 +157,16 @@ def post_train(
             "the gate's targets need a coarsest and a finest head at every exit, "
             f"one is missing at exit {bare}"
         )
-    config = config.for_exits(network.num_exits)
 
     def loss(outputs: ExitOutputs, labels: Int[Tensor, "batch level"]) -> Float[Tensor, ""]:
         fine, coarse = _correct(outputs, labels, level=-1), _correct(outputs, labels, level=0)
         targets = semantic_targets(fine, coarse, config.fine_weight)
         return semantic_loss(outputs, targets, config.fine_weight, config.gate_weight)
 
-    trained = list(network.gate.parameters())
-    length, rate = config.post_epochs, config.post_learning_rate
-    objective = Objective("post-train", network, config, loss, trained, length, rate)
-    with open_session(objective, splits, History() if history is None else history) as session:
-        if resume and checkpoint is not None and Path(checkpoint).is_file():
-            session.resume(checkpoint, session.history)
-        return _run(session, on_step, on_epoch, checkpoint, progress)
+    trained, epochs = list(network.gate.parameters()), config.post_epochs
+    return Objective(
+        "post-train", network, config, loss, trained, epochs, config.post_learning_rate
+    )
 
 
 def _correct(
@@ -172,40 +179,57 @@ def _correct(
 
 
 def _run(
+    objective: Objective,
+    splits: Splits,
+    history: History,
+    on_step: OnStep | None,
+    on_epoch: OnEpoch | None,
+    times: History | None,
+    checkpoint: str | Path | None,
+    resume: bool,
+    progress: bool,
+) -> History:
+    with open_session(objective, splits, history) as session:
+        if resume and checkpoint is not None and Path(checkpoint).is_file():
+            session.resume(checkpoint, times or History())
+        with session.bar(progress) as bar:
+            _train(session, on_step, on_epoch, checkpoint, bar)
+    return history
+
+
+def _train(
     session: Session,
     on_step: OnStep | None,
     on_epoch: OnEpoch | None,
     checkpoint: str | Path | None,
-    progress: bool,
-) -> History:
+    bar: tqdm,
+) -> None:
     """The loop: one update per batch, and validation after each epoch."""
     objective, optimizer, guard = session.objective, session.optimizer, session.guard
     network = torch.compile(session.network) if objective.config.compile else session.network
-    with session.bar(progress) as bar:
-        for epoch in range(session.epochs_done + 1, objective.epochs + 1):
-            start, stopped, sums = time.perf_counter(), False, Sums()
-            for number, (images, labels) in enumerate(session.batches(epoch), start=1):
-                session.set_learning_rate(epoch, number)
-                outputs = session.hardware.compute(network, images)
-                loss = objective.loss(outputs, labels)
-                optimizer.zero_grad()
-                loss.backward()
-                guard.watch(loss)  # if this finds a number that is not finite,
-                optimizer.step()  # this and all further updates change nothing
-                sums.add(outputs, labels, loss)
-                bar.update()
-                if number % _CHECK_EVERY == 0:
-                    guard.check()
-                if on_step is not None and on_step(session.step_at(epoch, number, loss)):
-                    stopped = True
-                    break
-            guard.check()
-            session.end_epoch(epoch, sums, start)
-            bar.set_postfix_str(session.summary())
-            if on_epoch is not None:
-                on_epoch(session.history)
-            if checkpoint is not None:
-                session.save(checkpoint)
-            if stopped:
+    for epoch in range(session.epochs_done + 1, objective.epochs + 1):
+        start, stopped, sums = time.perf_counter(), False, Sums()
+        for number, (images, labels) in enumerate(session.batches(epoch), start=1):
+            session.set_learning_rate(epoch, number)
+            outputs = session.hardware.compute(network, images)
+            loss = objective.loss(outputs, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            guard.watch(loss)  # if this finds a number that is not finite,
+            optimizer.step()  # this and all further updates change nothing
+            sums.add(outputs, labels, loss)
+            bar.update()
+            if number % _CHECK_EVERY == 0:
+                guard.check()
+            if on_step is not None and on_step(session.step_at(epoch, number, loss)):
+                stopped = True
                 break
-    return session.history
+        guard.check()
+        session.end_epoch(epoch, sums, start)
+        bar.set_postfix_str(session.summary())
+        if on_epoch is not None:
+            on_epoch(session.history)
+        if checkpoint is not None:
+            session.save(checkpoint)
+        if stopped:
+            break

@@ -19,7 +19,7 @@ from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.progress import progress_bar
 from hbnlab.training.config import Schedule, TrainConfig
 from hbnlab.training.device import Hardware
-from hbnlab.training.scores import Sums, validate
+from hbnlab.training.epoch_scores import Sums, validate
 
 
 class Objective(NamedTuple):
