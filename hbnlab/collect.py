@@ -141,7 +141,8 @@ def network_fingerprint(network: EarlyExitNetwork) -> str:
         False
     """
     weights = (piece for named in network.state_dict().items() for piece in named)
-    return fingerprint(repr(network.to_spec()), *weights)
+    spec = network.to_spec() | {"hierarchy": network.hierarchy.with_level_names().to_spec()}
+    return fingerprint(repr(spec), *weights)
 
 
 def records_fingerprint(network: EarlyExitNetwork, split: Split) -> str:

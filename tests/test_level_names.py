@@ -14,7 +14,7 @@ from hbnlab.records import ExitRecords
 from hbnlab.training import TrainConfig, fit
 from hbnlab.trees import GLYPHS
 
-RENAMED = replace(GLYPHS, level_names=("family", "character"))
+RENAMED = GLYPHS.with_level_names(("family", "character"))
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def test_bundled_weights_serve_a_renamed_tree_and_speak_its_names(splits):
     usual = collect_records(models.create("gran-hbn", GLYPHS, weights="glyphs"), splits.test)
     assert records.hierarchy.level_names == ("family", "character")
     assert torch.equal(records.cell(0, "family").logits, usual.cell(0, "coarse").logits)
+    assert records.fingerprint == usual.fingerprint
 
 
 def test_a_network_reads_splits_whose_levels_have_other_names(splits):

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,24 @@ class Hierarchy:
             (tuple(class_names), *self.class_names),
             ((), tuple(parents), *self.parents[1:]),
         )
+
+    def with_level_names(self, level_names: Sequence[str] | None = None) -> "Hierarchy":
+        """Return the same tree with other names of its levels.
+
+        Args:
+            level_names: coarsest first; None = the names that stand for any others in fingerprints.
+
+        Example:
+            >>> tree = Hierarchy.from_dict({"dog": ["poodle", "collie"], "cat": ["siamese"]})
+            >>> renamed = tree.with_level_names(["species", "breed"])
+            >>> renamed.summary, renamed == tree
+            ('2 species > 3 breed', True)
+        """
+        # Fingerprints once covered the names of the levels; the built-in trees have these names, so
+        # that the fingerprints in older files stay valid.
+        known = ("group", "coarse", "fine")
+        usual = known if self.num_levels == len(known) else default_level_names(self.num_levels)
+        return replace(self, level_names=tuple(level_names or usual))
 
     # ------------------------------------------------------------------ querying
 
@@ -369,8 +387,4 @@ class Hierarchy:
             >>> renamed.fingerprint == Hierarchy.from_dict(pets).fingerprint
             True
         """
-        # Fingerprints once covered the names of the levels. Hashing the usual names in their place
-        # keeps those that checkpoints and reports have stored.
-        usual = {3: ("group", "coarse", "fine")}.get(self.num_levels)
-        spec = self.to_spec() | {"level_names": usual or default_level_names(self.num_levels)}
-        return fingerprint(json.dumps(spec))
+        return fingerprint(json.dumps(self.with_level_names().to_spec()))
