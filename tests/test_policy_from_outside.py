@@ -185,7 +185,7 @@ def test_thresholds_are_fitted_in_the_direction_that_it_says():
 @every_policy
 def test_it_is_drawn(policy):
     ax = plots.exits_and_policies(RECORDS, [policy, FineTolerance([0.8, 0.6], 0.3)])
-    assert type(policy).__name__ in ax.get_legend().get_texts()[-1].get_text()
+    assert policy.title in ax.get_legend().get_texts()[-1].get_text()
     plots.pareto_fronts({policy.title: metrics.sweep(policy.grid(RECORDS), RECORDS)})
     decided = policy.decide(RECORDS)
     plots.leaving_sheet(images_of(RECORDS), decided, RECORDS.labels, RECORDS.hierarchy)
