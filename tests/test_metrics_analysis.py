@@ -408,3 +408,12 @@ def test_classes_that_no_image_has_keep_their_row():
     found = confusion(random_records(1, hierarchy=tree), 0)
     assert found.counts.shape == (4, 4)
     assert found.counts.sum() == 1
+
+
+def test_records_with_temperatures_have_a_fingerprint_of_their_own():
+    records = random_records(30)
+    temperatures = torch.full((3, 2), 2.0)
+    scaled = with_temperatures(records, temperatures)
+    assert scaled.fingerprint != records.fingerprint
+    assert scaled.fingerprint == with_temperatures(records, temperatures).fingerprint
+    assert scaled.fingerprint != with_temperatures(records, 2 * temperatures).fingerprint

@@ -1,7 +1,7 @@
-"""Does a head know how often it is right: reliability, its error, and a temperature against it."""
+"""Whether a head knows how often it is right: reliability, its error, and temperature scaling."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -18,9 +18,16 @@ class Reliability:
 
     Attributes:
         edges: of the bins.
-        count: images in each bin.
+        count: number of images in each bin.
         confidence: their mean largest probability, NaN in an empty bin.
-        accuracy: share of them that is right, NaN in an empty bin.
+        accuracy: share of them that are right, NaN in an empty bin.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> table = reliability(records, 0, "coarse", bins=2)
+        >>> table.count.tolist(), round(table.expected_error, 2)
+        ([6, 94], 0.25)
     """
 
     edges: Float[Tensor, " edge"]
@@ -42,7 +49,14 @@ class Reliability:
 def reliability(
     records: ExitRecords, exit_index: int, level: int | str, *, bins: int = 15
 ) -> Reliability:
-    """Sort the images of one cell by confidence and ask each bin how often it is right."""
+    """Bins the images of one cell by confidence and measures how often each bin is right.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> reliability(records, 0, "coarse", bins=2).count.tolist()
+        [6, 94]
+    """
     if bins < 1:
         raise ValueError(f"bins must be 1 or more, got {bins}")
     cell = records.cell(exit_index, level)
@@ -62,10 +76,16 @@ def reliability(
 
 
 def failure_auroc(records: ExitRecords, exit_index: int, level: int | str) -> float:
-    """How well low entropy tells right answers from wrong ones: area under the ROC curve.
+    """Area under the ROC curve of low entropy as a sign of a right answer.
 
-    It judges the order of the images alone, which is what an exit threshold uses; a head can be
-    well calibrated and bad at this. NaN when all answers are right, or all wrong.
+    Only the order of the images matters, which is what an exit threshold uses; a head can be well
+    calibrated and bad at this. NaN when all answers are right, or all are wrong.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> round(failure_auroc(records, 0, "fine"), 2)
+        0.6
     """
     from sklearn.metrics import roc_auc_score
 
@@ -76,13 +96,19 @@ def failure_auroc(records: ExitRecords, exit_index: int, level: int | str) -> fl
 
 
 def fit_temperatures(records: ExitRecords) -> Float[Tensor, "exit level"]:
-    """For each cell, the temperature whose logits / temperature have the least cross-entropy.
+    """For each cell, the temperature that minimises the cross-entropy of logits / temperature.
 
     Args:
         records: of validation images; apply the result to test records with ``with_temperatures``.
 
     Returns:
         Temperatures in [0.01, 100], above 1 for an overconfident head; NaN without a head.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> (fit_temperatures(records) > 1).tolist()
+        [[True, True], [True, True], [True, True]]
 
     Source:
         Guo et al., ICML 2017. The loss is convex in 1 / temperature, so bisection on the sign of
@@ -101,7 +127,14 @@ def with_temperatures(
     """Records with the logits of each cell divided by its temperature; no prediction changes.
 
     Raises:
-        ValueError: when the temperatures are not one a cell, all above 0.
+        ValueError: when the temperatures are not one per cell, all finite and above 0.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> cooler = with_temperatures(records, torch.full((3, 2), 2.0))
+        >>> bool((cooler.entropy > records.entropy).all())
+        True
     """
     mask = torch.tensor(records.head_mask)
     if temperatures.shape != mask.shape:
@@ -116,7 +149,7 @@ def with_temperatures(
         logits / temperatures[:, level, None].to(logits.device)
         for level, logits in enumerate(records.logits)
     )
-    return replace(records, logits=scaled)
+    return records.derived(f"temperatures {temperatures.tolist()}", logits=scaled)
 
 
 def _fit_temperature(logits: Float[Tensor, "sample cls"], labels: Int[Tensor, " sample"]) -> float:

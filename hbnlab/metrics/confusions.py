@@ -1,4 +1,4 @@
-"""What is taken for what: confusion matrices with the classes of a coarse class side by side."""
+"""Confusion matrices with the fine classes of each coarse class side by side."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,19 @@ class Confusion:
     """How often each class is taken for each, in an order that follows the tree.
 
     Attributes:
-        counts: images of the class of the row that were answered with the class of the column.
-        classes: number of the class in each row and column, sorted by coarse class.
+        counts: number of images of the row's class that were answered with the column's class.
+        classes: index of the class of each row and column, sorted by coarse class.
         names: their names.
-        block_sizes: how many classes each coarse class has, in order: the blocks on the diagonal
+        block_sizes: number of classes of each coarse class, in order: the blocks on the diagonal
             hold the mistakes that stay within a coarse class.
         block_names: names of the coarse classes.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> matrix = confusion(records, 0, "fine")
+        >>> matrix.names[:3], matrix.block_sizes, round(matrix.within_blocks, 2)
+        (('poodle', 'collie', 'husky'), (3, 2, 1), 0.25)
     """
 
     counts: Int[Tensor, "row column"]
@@ -41,7 +48,16 @@ class Confusion:
 def confusion(
     records: ExitRecords, exit_index: int, level: int | str = -1, *, coarse_level: int | str = 0
 ) -> Confusion:
-    """Confusion matrix of one cell, ordered by the coarse class that holds each class."""
+    """Confusion matrix of one cell, ordered by the coarse class that holds each class.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> confusion(records, 0, "coarse").counts
+        tensor([[29,  8, 15],
+                [13, 12,  2],
+                [ 3,  5, 13]])
+    """
     from sklearn.metrics import confusion_matrix
 
     hierarchy = records.hierarchy

@@ -20,18 +20,27 @@ class Evaluation:
     """What the answers of a policy are worth, over all images.
 
     Attributes:
-        num_images: how many were answered.
+        num_images: number of images answered.
         accuracy: share right at the level of their answer, in [0, 1].
         hierarchical_accuracy: share right when every answer is mapped up to the coarsest level.
         specificity: share answered at the finest level.
         information: mean information of the answers in bits, right or wrong: log2 of (all finest
             classes / those under the answer).
-        mean_macs: multiply-accumulates an image that really ran.
+        mean_macs: multiply-accumulates per image that really ran.
         study_macs: the same, counting every branch on the way as the study does, also those that
-            the policy never looks at.
+            the policy never consults.
         shares: share of the images answered at each (exit, level).
         batch_specificity: mean over batches of their specificity, where asked for; the study
-            averages so, and it differs from ``specificity`` when the last batch is short.
+            averages this way, and it differs from ``specificity`` when the last batch is short.
+
+    Example:
+        >>> from hbnlab.policies import FineTolerance
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> decisions = FineTolerance([0.8, 0.6], 0.3).decide(records)
+        >>> result = evaluate(decisions, records)
+        >>> result.accuracy, result.specificity, result.mean_flops
+        (0.68, 0.26, 330.0)
     """
 
     num_images: int
@@ -46,7 +55,7 @@ class Evaluation:
 
     @property
     def mean_flops(self) -> float:
-        """Floating-point operations an image that really ran: two a multiply-accumulate."""
+        """Floating-point operations per image that really ran: two per multiply-accumulate."""
         return 2 * self.mean_macs
 
     @property
@@ -60,7 +69,7 @@ class Evaluation:
         return tuple(math.fsum(row) for row in self.shares)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold, FLOPs included."""
+        """The numbers as plain values that JSON can hold, FLOPs included."""
         values = {name: value for name, value in vars(self).items() if value is not None}
         values["shares"] = [list(row) for row in self.shares]
         return values | {"mean_flops": self.mean_flops, "study_flops": 2 * self.study_macs}
@@ -72,12 +81,20 @@ def evaluate(
     """Measure decisions against the labels of the records they were made for.
 
     Args:
-        decisions: from ``policy.decide`` or from inference, image for image those of the records.
+        decisions: from ``policy.decide`` or from inference, one per image of the records.
         records: hold the labels, the tree and the costs.
-        batch_size: give it for ``batch_specificity`` over batches of so many consecutive images.
+        batch_size: for ``batch_specificity`` over batches of so many consecutive images.
 
     Raises:
-        ValueError: when the numbers of images differ, or an answer lies outside the records.
+        ValueError: when the number of images differs, or an answer lies outside the records.
+
+    Example:
+        >>> from hbnlab.policies import FineTolerance
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> decisions = FineTolerance([0.8, 0.6], 0.3).decide(records)
+        >>> [[round(share, 2) for share in row] for row in evaluate(decisions, records).shares]
+        [[0.62, 0.22], [0.08, 0.02], [0.04, 0.02]]
     """
     check_decisions(decisions, records)
     exits, levels, prediction, macs = _columns(decisions, records)
@@ -200,7 +217,7 @@ def _columns(decisions: Decisions, records: ExitRecords) -> list[Int[Tensor, " s
 
 
 def check_decisions(decisions: Decisions, records: ExitRecords) -> None:
-    """Refuse decisions that are not about the images, cells and classes of the records."""
+    """Validate that decisions are about the images, cells and classes of the records."""
     if len(decisions) != len(records):
         raise ValueError(
             f"decisions must be those of the records' {len(records)} images, got {len(decisions)}"

@@ -1,4 +1,4 @@
-"""How far a number would have moved with other images of the same kind."""
+"""Bootstrap intervals: how much a number would vary with other images of the same kind."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,16 @@ from hbnlab.records import Decisions, ExitRecords
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and the range that holds it with the confidence asked for.
+    """A number and its confidence interval.
 
     Attributes:
-        estimate: on the images as they are.
+        estimate: the number on the images as they are.
         low: lower end.
         high: upper end.
+
+    Example:
+        >>> Interval(0.5, 0.4, 0.6).high
+        0.6
     """
 
     estimate: float
@@ -34,18 +38,23 @@ def bootstrap(
     repeats: int = 200,
     confidence: float = 0.95,
 ) -> Interval:
-    """Percentile interval of any statistic, over images drawn again with replacement.
-
-    Example:
-        ``bootstrap(lambda chosen: uncertainty_overlap(records.subset(chosen), 0).auroc,
-        len(records), generator=torch.Generator().manual_seed(0))``
+    """Percentile interval of any statistic over images resampled with replacement.
 
     Args:
-        statistic: given numbers of images, some more than once, its value for them.
-        num_images: how many images there are.
-        generator: draws them, on the CPU; the same seed gives the same interval.
-        repeats: how often they are drawn.
+        statistic: maps indices of images, some of them repeated, to its value.
+        num_images: number of images.
+        generator: draws the indices, on the CPU; the same seed gives the same interval.
+        repeats: number of draws.
         confidence: share of the repeats that the interval holds, in (0, 1).
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> right = records.correct[:, 0, 0].double()
+        >>> seeded = torch.Generator().manual_seed(0)
+        >>> found = bootstrap(lambda chosen: float(right[chosen].mean()), 100, generator=seeded)
+        >>> found.low < found.estimate < found.high
+        True
     """
     _check(num_images, repeats, confidence)
     values = [
@@ -64,11 +73,21 @@ def evaluation_intervals(
     repeats: int = 1000,
     confidence: float = 0.95,
 ) -> dict[str, Interval]:
-    """Intervals of the numbers of ``evaluate``, from one set of draws.
+    """Intervals of the numbers of ``evaluate``, all from the same draws.
 
     Returns:
         By the name of the field: accuracy, hierarchical_accuracy, specificity, information,
-        mean_macs. They all come from the same draws, so they may be compared.
+        mean_macs. Since the draws are the same, the intervals may be compared.
+
+    Example:
+        >>> from hbnlab.policies import FineTolerance
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> decisions = FineTolerance([0.8, 0.6], 0.3).decide(records)
+        >>> seeded = torch.Generator().manual_seed(0)
+        >>> found = evaluation_intervals(decisions, records, generator=seeded, repeats=50)
+        >>> list(found)
+        ['accuracy', 'hierarchical_accuracy', 'specificity', 'information', 'mean_macs']
     """
     _check(len(records), repeats, confidence)
     values = answer_values(decisions, records)

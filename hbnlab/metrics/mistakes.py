@@ -13,7 +13,7 @@ from hbnlab.records import Decisions, ExitRecords
 
 @dataclass(frozen=True, eq=False)
 class LcaScores:
-    """Answers compared with the truth through their lowest common ancestor, lca.
+    """Scores of answers by the lowest common ancestor (lca) of answer and truth.
 
     I(v) is the information of a node in bits, 0 for the root. 0/0 counts as 1.
 
@@ -25,6 +25,14 @@ class LcaScores:
         f1: harmonic mean of the two, 0 where both are 0.
         distance: I(truth) + I(answer) - 2 I(lca), in bits.
         height: levels from the finest up to the lca: 0 where it is the truth itself.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> coarse, answers = torch.zeros(100).long(), records.prediction[:, 0, 0]
+        >>> scores = lca_scores(coarse, answers, records.labels, records.hierarchy)
+        >>> int(scores.correct.sum()), sorted(set(scores.height.tolist()))
+        (54, [1, 2])
 
     Source:
         Valmadre, "Hierarchical classification at multiple operating points", NeurIPS 2022; height
@@ -50,9 +58,17 @@ def lca_scores(
 
     Args:
         level_index: level of each answer; -1 = the root, which says nothing and is never wrong.
-        prediction: class within that level; any number for the root.
+        prediction: class within that level; of no meaning for the root.
         labels: the true class at every level.
         hierarchy: the tree of both.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> fine, answers = torch.ones(100).long(), records.prediction[:, 0, 1]
+        >>> scores = lca_scores(fine, answers, records.labels, records.hierarchy)
+        >>> bool((scores.precision[scores.correct] == 1).all())
+        True
     """
     bits = [hierarchy.information(level).to(labels.device) for level in range(hierarchy.num_levels)]
     said = torch.zeros(len(labels), device=labels.device)
@@ -81,18 +97,26 @@ def lca_scores(
 
 @dataclass(frozen=True, kw_only=True)
 class Severity:
-    """How severe mistakes are; the mean over mistakes alone rewards making many harmless ones.
+    """How severe mistakes are; a mean over mistakes only rewards making many harmless ones.
 
     Attributes:
         mistake_rate: share of wrong answers.
         height_of_mistakes: mean height of the lca over the wrong answers, 0 without any.
-        height_over_all: the same summed over the wrong answers and divided by all images: a right
-            answer adds 0, a coarse one too.
-        distance_over_all: mean distance in bits over all images, what a right but coarse answer
-            leaves unsaid included.
+        height_over_all: sum of the heights over the wrong answers, divided by the number of all
+            images: a right answer adds 0, also a coarse one.
+        distance_over_all: mean distance in bits over all images, including what a right but coarse
+            answer leaves unsaid.
         precision: mean over all images.
         recall: mean over all images.
         f1: mean over all images.
+
+    Example:
+        >>> from hbnlab.policies import FineTolerance
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> decisions = FineTolerance([0.8, 0.6], 0.3).decide(records)
+        >>> severity(decisions, records).mistake_rate
+        0.32
     """
 
     mistake_rate: float
@@ -105,7 +129,16 @@ class Severity:
 
 
 def severity(decisions: Decisions, records: ExitRecords) -> Severity:
-    """Measure how far from the truth the answers lie in the tree."""
+    """Measure how far from the truth the answers lie in the tree.
+
+    Example:
+        >>> from hbnlab.policies import FineTolerance
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> decisions = FineTolerance([0.8, 0.6], 0.3).decide(records)
+        >>> round(severity(decisions, records).height_of_mistakes, 2)
+        1.94
+    """
     check_decisions(decisions, records)
     device = records.labels.device
     scores = lca_scores(

@@ -1,4 +1,4 @@
-"""From coarse and safe to fine and risky: the operating region of the tolerance, and its curve."""
+"""The operating region: the tolerances between all coarse and all fine answers."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies import batch_means
+from hbnlab.metrics.overlaps import uncertainties
 from hbnlab.records import ExitRecords
 
 
@@ -19,7 +19,11 @@ class OperatingRegion:
     Attributes:
         low: the tolerance up to which specificity is 0 (or, with less than full coverage, small).
         high: the tolerance above which it is 1 (or nearly).
-        batch_size: images a decision; 1 = each decides for itself.
+        batch_size: images per decision; 1 = every image decides alone.
+
+    Example:
+        >>> round(OperatingRegion(low=-0.2, high=0.9, batch_size=1).width, 2)
+        1.1
     """
 
     low: float
@@ -28,27 +32,29 @@ class OperatingRegion:
 
     @property
     def width(self) -> float:
-        """How far apart the two are, in nats."""
+        """The distance between the two, in nats."""
         return self.high - self.low
 
 
 def entropy_gap(
     records: ExitRecords, exit_index: int, *, coarse_level: int = 0, batch_size: int = 1
 ) -> Float[Tensor, " decision"]:
-    """Fine less coarse entropy of an exit, in nats: the decision is fine where it is under tau.
+    """Fine minus coarse entropy of an exit, in nats: the decision is fine where it is under tau.
 
-    With a ``batch_size`` above 1, of the batch means: one value a batch of consecutive images.
+    With a ``batch_size`` above 1, the difference of batch means: one value per batch of consecutive
+    images.
 
     Raises:
-        ValueError: when the exit has not both heads.
+        ValueError: when the exit lacks one of the heads.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> entropy_gap(records, 0).shape, entropy_gap(records, 0, batch_size=32).shape
+        (torch.Size([100]), torch.Size([4]))
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-    fine = records.cell(exit_index, -1).entropy
-    coarse = records.cell(exit_index, coarse_level).entropy
-    if batch_size == 1:
-        return fine - coarse
-    return (batch_means(fine, batch_size) - batch_means(coarse, batch_size))[::batch_size]
+    fine = uncertainties(records, exit_index, -1, batch_size=batch_size)
+    return fine - uncertainties(records, exit_index, coarse_level, batch_size=batch_size)
 
 
 def operating_region(
@@ -61,16 +67,23 @@ def operating_region(
 ) -> OperatingRegion:
     """The tolerances over which the specificity of one exit rises from 0 to 1.
 
-    It narrows as the batch grows, for it then measures the spread of batch means and not that of
+    It narrows as the batch grows, since it then measures the spread of batch means and not of
     images; the study's regions are those of batches of 512.
 
     Args:
         records: with a fine and a coarse head at the exit.
         exit_index: from 0.
         coarse_level: level of the coarse answers.
-        batch_size: images a decision.
-        coverage: share of the decisions that change within the region, the rest cut off evenly at
-            both ends; 1 keeps even the single most extreme one.
+        batch_size: images per decision.
+        coverage: share of the decisions that change within the region; the rest is cut off evenly
+            at both ends. 1 keeps even the most extreme one.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(100)
+        >>> widths = [operating_region(records, 0, batch_size=size).width for size in (1, 10)]
+        >>> widths[0] > widths[1]
+        True
     """
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage must be in (0, 1], got {coverage}")
@@ -81,13 +94,19 @@ def operating_region(
 
 
 def tolerance_bound(hierarchy: Hierarchy, coarse_level: int = 0) -> tuple[float, float]:
-    """The tolerances that hold every operating region, per image, when coarse heads are sums.
+    """The tolerances that bound every per-image operating region when coarse heads are sums.
 
-    With coarse probabilities summed from the fine ones, the fine entropy less the coarse one is
-    the entropy of the fine class given the coarse one, between 0 and ln(most fine classes under a
-    coarse one). Nothing of the kind holds for separate heads.
+    With coarse probabilities summed from the fine ones, the fine entropy minus the coarse one
+    is the entropy of the fine class given the coarse one, between 0 and ln(most fine classes under
+    a coarse one). Separate heads have no such bound.
 
     Returns:
         Lowest and highest, in nats: for CIFAR-100 0 and ln 5 = 1.609.
+
+    Example:
+        >>> from hbnlab.trees import CIFAR100
+        >>> low, high = tolerance_bound(CIFAR100)
+        >>> low, round(high, 3)
+        (0.0, 1.609)
     """
     return 0.0, math.log(int(hierarchy.leaf_counts(coarse_level).max()))
