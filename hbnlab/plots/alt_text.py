@@ -171,6 +171,4 @@ def _saved(figure: Figure, kind: str, dpi: int, metadata: dict[str, None]) -> by
 
 
 def _all_axes(axes: Drawing) -> Iterable[Axes]:
-    if isinstance(axes, Axes):
-        return [axes]
-    return axes.axes if isinstance(axes, Figure) else axes.flat
+    return axes.axes if isinstance(axes, Figure) else np.ravel(np.asarray(axes, dtype=object))

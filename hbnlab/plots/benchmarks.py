@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from hbnlab.plots.alt_text import set_description
-from hbnlab.plots.canvas import as_percent, light_grid, listed, one_axes
+from hbnlab.plots.canvas import light_grid, listed, one_axes
 from hbnlab.plots.palette import BLACK, series_style
 from hbnlab.types import Number
 
@@ -45,8 +45,7 @@ def bench_bars(result: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     ax.invert_yaxis()
     ax.set(xlabel="share of the limit named at the bar", ylabel="comparison", xlim=(0, 1.75))
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
-    as_percent(ax.xaxis)
-    light_grid(ax)
+    light_grid(ax, percent="x")
     ax.grid(visible=False, axis="y")
     handles, labels = ax.get_legend_handles_labels()
     known = dict(zip(labels, handles, strict=True))

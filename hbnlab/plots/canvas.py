@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hbnlab.formatting import plural
 from hbnlab.metrics import PublishedResults, ReferenceCurve, reference_curve
+from hbnlab.plots.alt_text import set_description
 from hbnlab.records import ExitRecords
 
 FLOPS_LABEL = "FLOPs per image (millions)"
@@ -110,29 +111,42 @@ def as_percent(*axis: Axis) -> None:
         one.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
 
 
-def shared_legend(grid: np.ndarray, *, outside: bool, columns: int = 5) -> None:
-    """One legend for all panels: under the figure if it is ours, else in the last panel.
+def finish(grid: np.ndarray, words: str, *, is_new: bool, columns: int = 5) -> np.ndarray:
+    """Describe a figure and give its panels one legend; then it is done.
 
-    Under the figure it has as many columns as there is room for, up to ``columns``.
+    The legend stands under a new figure, in as many columns as there is room for, up to
+    ``columns``; on Axes that were given it stands in the last panel.
+
+    Returns:
+        the Axes.
     """
+    set_description(grid, words)
     entries: dict[str, Artist] = {}
     for ax in grid.flat:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     handles, labels = list(entries.values()), list(entries)
-    if not outside:
+    if not is_new:
         grid.flat[-1].legend(handles, labels, **LEGEND)
-        return
+        return grid
     figure = grid.flat[0].get_figure(root=True)
     for wide in range(columns, 0, -1):
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=wide, **LEGEND)
-        if wide == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            return
-        legend.remove()
+        if legend.get_window_extent().width <= figure.bbox.width:
+            break
+        if wide > 1:
+            legend.remove()
+    return grid
 
 
-def light_grid(ax: Axes) -> None:
-    """Thin lines behind the data, and no frame where there is no axis."""
+def light_grid(ax: Axes, percent: str = "") -> None:
+    """Thin lines behind the data, and no frame where there is no axis.
+
+    Args:
+        ax: Axes with data.
+        percent: the axes of shares, written as percentages: ``"x"``, ``"y"`` or ``"xy"``.
+    """
+    as_percent(*(getattr(ax, f"{name}axis") for name in percent))
     ax.grid(True, color="#DDDDDD", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

@@ -7,15 +7,14 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from hbnlab.formatting import percent, spoken
-from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     PLAIN_TEXT,
     AxesGrid,
     array,
     as_percent,
+    finish,
     listed,
     many_axes,
-    shared_legend,
 )
 from hbnlab.plots.palette import series_style
 from hbnlab.records import ExitRecords
@@ -67,7 +66,6 @@ def example(
     grid[0].axis("off")
     for level in range(tree.num_levels):
         _bars(grid[level + 1], records, index, level, top)
-    shared_legend(grid, outside=axes is None)
     answers = listed(
         f"exit {exit_index + 1} {tree.level_names[level]}: "
         f"{spoken(names[level][int(records.prediction[index, exit_index, level])])} "
@@ -75,8 +73,7 @@ def example(
         for exit_index, level in records.cells
     )
     words = f"Image {index} ({', '.join(truth)}) and its most probable classes: {answers}."
-    set_description(grid, words)
-    return grid
+    return finish(grid, words, is_new=axes is None)
 
 
 def _panels(axes: AxesGrid | None, number: int) -> np.ndarray:

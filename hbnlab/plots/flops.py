@@ -17,12 +17,12 @@ from hbnlab.plots.canvas import (
     SPECIFICITY_LABEL,
     as_percent,
     describe_records,
+    finish,
     light_grid,
     listed,
     one_axes,
     published_words,
     reference_curves,
-    shared_legend,
 )
 from hbnlab.plots.palette import BLACK, GREY, SEQUENTIAL, level_style, reference_line, series_style
 from hbnlab.policies import Policy
@@ -63,9 +63,8 @@ def exits_and_policies(
     if results:
         _draw_policies(ax, rows, policies, results)
     ax.set(xlabel=FLOPS_LABEL, ylabel="accuracy at the level of the answer")
-    as_percent(ax.yaxis)
     ax.margins(0.1)
-    light_grid(ax)
+    light_grid(ax, percent="y")
     ax.legend(**LEGEND)
     set_description(ax, _words(records, rows, results))
     return ax
@@ -120,11 +119,9 @@ def accuracy_against_flops(
     if published is not None:
         _logarithmic(ax)
     ax.set(xlabel=FLOPS_LABEL, ylabel="accuracy")
-    as_percent(ax.yaxis)
-    light_grid(ax)
-    shared_legend(np.array([ax]), outside=is_new, columns=4)
+    light_grid(ax, percent="y")
     words = f"Accuracy of every head against FLOPs: {listed(best_heads)}."
-    set_description(ax, words + published_words(published))
+    finish(np.array([ax]), words + published_words(published), is_new=is_new, columns=4)
     return ax
 
 

@@ -162,5 +162,4 @@ def _draw_reliability(ax: Axes, result: Reliability, records: ExitRecords, level
     look = {"color": style.color, "marker": style.marker, "alpha": 0.55, "clip_on": False}
     ax.scatter(x, y, s=8 + 500 * share, **look)
     ax.set(xlim=(0, 1.04), ylim=(-0.04, 1.04))
-    as_percent(ax.xaxis, ax.yaxis)
-    light_grid(ax)
+    light_grid(ax, percent="xy")

@@ -13,12 +13,11 @@ from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     LEGEND,
     AxesGrid,
-    as_percent,
+    finish,
     light_grid,
     listed,
     many_axes,
     one_axes,
-    shared_legend,
 )
 from hbnlab.plots.palette import GREY, Style, level_style, series_style
 
@@ -72,20 +71,16 @@ def training_curves(
         ax.set(ylabel=label)
         if quantity == "loss":
             ax.plot(numbers, losses, color=GREY, linewidth=2.5, alpha=0.5, label="joint loss")
-        else:
-            as_percent(ax.yaxis)
-        _epoch_axis(ax, numbers)
+        _epoch_axis(ax, numbers, percent="" if quantity == "loss" else "y")
     for ax in grid[1]:
         ax.set_xlabel("epoch")
-    shared_legend(grid, outside=axes is None, columns=4)
     images = "validation" if split == "val" else "training"
     last = listed(f"{name} {percent(values[-1])}" for name, _, values in curves["top1"])
-    set_description(
-        grid,
+    words = (
         f"Training curves over {plural(len(numbers), 'epoch')}: joint loss from {losses[0]:.2f} "
-        f"to {losses[-1]:.2f}; top-1 accuracy on {images} images at the end: {last}.",
+        f"to {losses[-1]:.2f}; top-1 accuracy on {images} images at the end: {last}."
     )
-    return grid
+    return finish(grid, words, is_new=axes is None, columns=4)
 
 
 def post_training_curve(history: History, *, ax: Axes | None = None) -> Axes:
@@ -142,7 +137,7 @@ def _curves(
         yield f"exit {exit_index + 1} {hierarchy.level_names[level]}", style, values
 
 
-def _epoch_axis(ax: Axes, numbers: list[int]) -> None:
-    light_grid(ax)
+def _epoch_axis(ax: Axes, numbers: list[int], percent: str = "") -> None:
+    light_grid(ax, percent)
     ax.set_xlim(numbers[0] - 0.3, numbers[-1] + 0.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -10,15 +10,14 @@ from matplotlib.colors import Normalize
 from hbnlab import metrics
 from hbnlab.formatting import millions, percent, plural
 from hbnlab.metrics import Evaluation
-from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     FLOPS_LABEL,
     AxesGrid,
     as_percent,
+    finish,
     light_grid,
     listed,
     many_axes,
-    shared_legend,
 )
 from hbnlab.plots.palette import BLACK, SEQUENTIAL, series_style
 
@@ -64,13 +63,11 @@ def pareto_fronts(
         bar = ax.figure.colorbar(ScalarMappable(scale, SEQUENTIAL), ax=ax, label=_LABELS[shade])
         ax.set(xlabel=FLOPS_LABEL, ylabel=_LABELS[gain])
         ax.locator_params(axis="x", nbins=6)
-        as_percent(ax.yaxis if gain == "accuracy" else bar.ax.yaxis)
         light_grid(ax)
+        as_percent(ax.yaxis if gain == "accuracy" else bar.ax.yaxis)
         fronts.append(_words(gain, front))
-    shared_legend(grid, outside=axes is None)
-    total = plural(len(everything), "operating point")
-    set_description(grid, f"Pareto fronts of {total} against FLOPs: {listed(fronts)}.")
-    return grid
+    words = f"Pareto fronts of {plural(len(everything), 'operating point')} against FLOPs"
+    return finish(grid, f"{words}: {listed(fronts)}.", is_new=axes is None)
 
 
 def _scatter(

@@ -7,19 +7,17 @@ from matplotlib.axes import Axes
 
 from hbnlab.formatting import percent
 from hbnlab.metrics import Evaluation, PublishedResults, ReferenceCurve, operating_region, sweep
-from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     SPECIFICITY_LABEL,
     AxesGrid,
-    as_percent,
     decided,
+    finish,
     light_grid,
     listed,
     many_axes,
     name_columns,
     published_words,
     reference_curves,
-    shared_legend,
 )
 from hbnlab.plots.palette import reference_line, series_style
 from hbnlab.plots.tolerance import policies_at_exit
@@ -80,14 +78,11 @@ def accuracy_against_specificity(
         ends.append(f"{name} at exit {panels + from_last + 1} {_ends(results)}")
     for panel, ax in enumerate(grid, start=1):
         ax.set(title=f"exit {panel}", xlim=(-0.04, 1.04))
-        light_grid(ax)
-        as_percent(ax.xaxis, ax.yaxis)
+        light_grid(ax, percent="xy")
     name_columns(grid, SPECIFICITY_LABEL)
     grid[0].set_ylabel("accuracy")
-    shared_legend(grid, outside=axes is None)
     words = f"Accuracy against specificity, {decided(batch_size)}: {listed(ends)}."
-    set_description(grid, words + published_words(published))
-    return grid
+    return finish(grid, words + published_words(published), is_new=axes is None)
 
 
 def _draw(

@@ -21,10 +21,10 @@ from hbnlab.plots.canvas import (
     SPECIFICITY_LABEL,
     TOLERANCE_LABEL,
     AxesGrid,
-    as_percent,
     check_coarse_level,
     decided,
     describe_records,
+    finish,
     light_grid,
     listed,
     many_axes,
@@ -32,7 +32,6 @@ from hbnlab.plots.canvas import (
     one_axes,
     published_words,
     reference_curves,
-    shared_legend,
 )
 from hbnlab.plots.palette import GREEN, GREY, PALE, VERMILLION, series_style
 from hbnlab.policies import FineTolerance
@@ -93,13 +92,12 @@ def accuracy_against_tolerance(
     name_columns(grid[1], TOLERANCE_LABEL)
     grid[0, 0].set_ylabel("accuracy")
     grid[1, 0].set_ylabel(SPECIFICITY_LABEL)
-    shared_legend(grid, outside=axes is None)
     words = (
         f"Accuracy and specificity against the fine tolerance from {values[0]:.2f} to "
         f"{values[-1]:.2f} nats, {decided(batch_size)} ({describe_records(records)})"
     )
-    set_description(grid, f"{words}: {listed(effects)}.{published_words(published)}")
-    return grid
+    words = f"{words}: {listed(effects)}.{published_words(published)}"
+    return finish(grid, words, is_new=axes is None)
 
 
 def operating_regions(
@@ -213,8 +211,7 @@ def _draw_column(
     below.plot(tolerances, [r.specificity for r in results], color=VERMILLION)
     for ax in column:
         ax.axvspan(region.low, region.high, color=PALE, zorder=0, label="operating region")
-        light_grid(ax)
-        as_percent(ax.yaxis)
+        light_grid(ax, percent="y")
     if curve is not None:
         look = {"color": GREY, "linestyle": ":"}
         above.plot(curve.tolerances, curve.accuracy, **look, label="published, accuracy")

@@ -1,8 +1,6 @@
 """A label hierarchy as a figure."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from matplotlib.axes import Axes
@@ -20,25 +18,8 @@ _ROW_INCHES = 0.16
 _FONT = 7.5
 _LINK = 4.0
 _ROWS_PER_COLUMN = 35
-
-
-@dataclass(frozen=True)
-class _Node:
-    """A class in the drawing.
-
-    Attributes:
-        level: of the class.
-        name: as it is written.
-        x: in characters from the left.
-        y: in rows from the top.
-        parent_y: where its line comes from; None at the coarsest level.
-    """
-
-    level: int
-    name: str
-    x: float
-    y: float
-    parent_y: float | None
+_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+_NAME = {"va": "center", "fontsize": _FONT, "bbox": _WHITE} | PLAIN_TEXT
 
 
 def hierarchy_tree(hierarchy: Hierarchy, *, ax: Axes | None = None) -> Axes:
@@ -63,7 +44,7 @@ def hierarchy_tree(hierarchy: Hierarchy, *, ax: Axes | None = None) -> Axes:
     for number, column in enumerate(columns):
         shifted = [number * starts[-1] + start for start in starts]
         _draw_header(ax, hierarchy, shifted)
-        _draw_nodes(ax, list(_nodes(hierarchy, column, shifted)), shifted, hierarchy.num_levels)
+        _draw_column(ax, hierarchy, column, shifted)
     set_description(ax, _words(hierarchy))
     return ax
 
@@ -89,25 +70,6 @@ def _columns(hierarchy: Hierarchy, inches: float) -> list[list[int]]:
     return [column for column in columns if column]
 
 
-def _nodes(hierarchy: Hierarchy, column: list[int], starts: list[float]) -> Iterator[_Node]:
-    """Every class of a column, at the height of the middle of its finest classes."""
-    leaves = [leaf for index in column for leaf in hierarchy.leaves(0, index)]
-    # Siblings stand together, whatever their indices are.
-    paths = hierarchy.label_table(torch.arange(hierarchy.num_classes[-1])).tolist()
-    leaves.sort(key=lambda leaf: paths[leaf])
-    row = {leaf: float(number) for number, leaf in enumerate(leaves)}
-    heights: dict[tuple[int, int], float] = {}
-    for level in range(hierarchy.num_levels):
-        for index in range(hierarchy.num_classes[level]):
-            rows = [row[leaf] for leaf in hierarchy.leaves(level, index) if leaf in row]
-            if not rows:
-                continue
-            heights[level, index] = sum(rows) / len(rows)
-            above = heights[level - 1, hierarchy.parents[level][index]] if level else None
-            name = spoken(hierarchy.class_names[level][index])
-            yield _Node(level, name, starts[level], heights[level, index], above)
-
-
 def _draw_header(ax: Axes, hierarchy: Hierarchy, starts: list[float]) -> None:
     for level, name in enumerate(hierarchy.level_names):
         style = level_style(level, hierarchy.num_levels)
@@ -115,22 +77,29 @@ def _draw_header(ax: Axes, hierarchy: Hierarchy, starts: list[float]) -> None:
         ax.text(starts[level], -1.4, text, color=style.color, weight="bold", fontsize=_FONT + 1)
 
 
-def _draw_nodes(ax: Axes, nodes: list[_Node], starts: list[float], num_levels: int) -> None:
-    """Elbows from parent to child, and a marker and a name, on white, for each class."""
+def _draw_column(ax: Axes, hierarchy: Hierarchy, column: list[int], starts: list[float]) -> None:
+    """Every class of a column at the middle of its finest classes, with elbows to its children."""
+    leaves = [leaf for index in column for leaf in hierarchy.leaves(0, index)]
+    # Siblings stand together, whatever their indices are.
+    paths = hierarchy.label_table(torch.arange(hierarchy.num_classes[-1])).tolist()
+    row = {leaf: y for y, leaf in enumerate(sorted(leaves, key=lambda leaf: paths[leaf]))}
+    heights: dict[tuple[int, int], float] = {}
     lines = []
-    for node in nodes:
-        if node.parent_y is not None:
-            elbow = node.x - _LINK / 2
-            lines.append([(elbow, node.parent_y), (elbow, node.y), (node.x, node.y)])
-        if node.level < num_levels - 1:
-            lines.append([(node.x, node.y), (starts[node.level + 1] - _LINK / 2, node.y)])
+    for level, names in enumerate(hierarchy.class_names):
+        x, style = starts[level], level_style(level, hierarchy.num_levels)
+        for index, name in enumerate(names):
+            rows = [row[leaf] for leaf in hierarchy.leaves(level, index) if leaf in row]
+            if not rows:
+                continue
+            heights[level, index] = y = sum(rows) / len(rows)
+            if level:
+                elbow, parent = x - _LINK / 2, hierarchy.parents[level][index]
+                lines.append([(elbow, heights[level - 1, parent]), (elbow, y), (x, y)])
+            if level < hierarchy.finest:
+                lines.append([(x, y), (starts[level + 1] - _LINK / 2, y)])
+            ax.plot(x - 0.4, y, marker=style.marker, color=style.color, markersize=3.5)
+            ax.text(x + 0.4, y, spoken(name), **_NAME)
     ax.add_collection(LineCollection(lines, colors=GREY, linewidths=0.7, zorder=1))
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-    look = {"va": "center", "fontsize": _FONT, "bbox": white} | PLAIN_TEXT
-    for node in nodes:
-        style = level_style(node.level, num_levels)
-        ax.plot(node.x - 0.4, node.y, marker=style.marker, color=style.color, markersize=3.5)
-        ax.text(node.x + 0.4, node.y, node.name, **look)
 
 
 def _words(hierarchy: Hierarchy) -> str:

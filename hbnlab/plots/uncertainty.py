@@ -9,18 +9,17 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from hbnlab.metrics import Overlap, uncertainties, uncertainty_overlap
-from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     AxesGrid,
     array,
     check_coarse_level,
     describe_records,
+    finish,
     light_grid,
     listed,
     many_axes,
     name_columns,
     panel_title,
-    shared_legend,
 )
 from hbnlab.plots.palette import BLACK, PALE, Style, level_style
 from hbnlab.records import ExitRecords
@@ -80,9 +79,7 @@ def entropies(
         light_grid(below)
     name_columns(grid[1], pairs[0].label)
     grid[0, 0].set_ylabel("image" if batch_size == 1 else f"batch of {batch_size}")
-    shared_legend(grid, outside=axes is None)
-    set_description(grid, _words("Scatter and range", records, pairs))
-    return grid
+    return finish(grid, _words("Scatter and range", records, pairs), is_new=axes is None)
 
 
 def entropy_densities(
@@ -124,9 +121,7 @@ def entropy_densities(
     name_columns(grid, pairs[0].label)
     unit = "" if normalised else "1 / nat, "
     grid[0].set_ylabel(f"density ({unit}square-root scale)")
-    shared_legend(grid, outside=axes is None)
-    set_description(grid, _words("Densities", records, pairs))
-    return grid
+    return finish(grid, _words("Densities", records, pairs), is_new=axes is None)
 
 
 _Series = tuple[str, Style, Float[np.ndarray, " value"]]
