@@ -10,7 +10,12 @@ from torch import Tensor
 
 from hbnlab.types import Number
 
-_KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+_KINDS = {
+    bool: (bool, "True or False"),
+    int: (int | float, "a whole number"),
+    float: (int | float, "a number"),
+    str: (str, "a text"),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +40,7 @@ class Verdict:
 
 
 def check(answer: Any, expected: Any, *, tolerance: Number = 1e-6, hint: str = "") -> Verdict:
-    """Compare an answer with the right one, without giving that away.
+    """Compare an answer with the right one, without giving it away (of a tensor, one number).
 
     Args:
         answer: of the reader, anything; Ellipsis and None stand for no answer.
@@ -165,9 +170,9 @@ def _difference(answer: Any, expected: Any, tolerance: Number) -> str:
     if isinstance(expected, tuple | list):
         return _list_difference(answer, expected, tolerance)
     answer = _unpacked(answer)
-    kinds = {bool: bool, int: int | float, float: int | float, str: str}[type(expected)]
+    kinds, words = _KINDS[type(expected)]
     if not isinstance(answer, kinds) or isinstance(answer, bool) != isinstance(expected, bool):
-        return f"{_KINDS[type(expected)]} is expected, got {_phrase(answer)}"
+        return f"{words} is expected, got {_phrase(answer)}"
     if isinstance(expected, str):
         same = answer.strip().casefold() == expected.strip().casefold()
         return "" if same else f"{_phrase(answer)} is not it"

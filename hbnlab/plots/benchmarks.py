@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from hbnlab.plots.alt_text import set_description
-from hbnlab.plots.canvas import light_grid, listed, one_axes
+from hbnlab.plots.canvas import light_grid, one_axes
 from hbnlab.plots.palette import BLACK, series_style
 from hbnlab.types import Number
 
@@ -51,7 +51,7 @@ def bench_bars(result: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     known = dict(zip(labels, handles, strict=True))
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2, "frameon": False}
     ax.legend(known.values(), known.keys(), fontsize=8, **place)
-    set_description(ax, f"Benchmark, each comparison beside its limit: {listed(values)}.")
+    set_description(ax, f"Benchmark, each comparison beside its limit: {'; '.join(values)}.")
     return ax
 
 

@@ -1,6 +1,6 @@
 """What figures are drawn on and share: Axes, axes in per cent, legends, and common phrases."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
@@ -180,11 +180,6 @@ def reference_curves(
 
 
 # ---------------------------------------------------------------------- words
-
-
-def listed(parts: Iterable[str]) -> str:
-    """Parts of a description, one after the other."""
-    return "; ".join(parts)
 
 
 def describe_records(records: ExitRecords) -> str:

@@ -15,7 +15,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon
 from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation, evaluate
 from hbnlab.plots.alt_text import set_description
-from hbnlab.plots.canvas import describe_records, listed, one_axes
+from hbnlab.plots.canvas import describe_records, one_axes
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.records import Decisions, ExitRecords
 from hbnlab.types import Number
@@ -274,7 +274,7 @@ def _patch(box: Box) -> FancyBboxPatch:
 
 def _words(records: ExitRecords, result: Evaluation) -> str:
     names = records.hierarchy.level_names
-    cells = listed(
+    cells = "; ".join(
         f"exit {exit_index + 1} {names[level]} {percent(result.shares[exit_index][level])}"
         for exit_index, level in records.cells
     )

@@ -13,7 +13,6 @@ from hbnlab.plots.canvas import (
     array,
     as_percent,
     finish,
-    listed,
     many_axes,
 )
 from hbnlab.plots.palette import series_style
@@ -66,7 +65,7 @@ def example(
     grid[0].axis("off")
     for level in range(tree.num_levels):
         _bars(grid[level + 1], records, index, level, top)
-    answers = listed(
+    answers = "; ".join(
         f"exit {exit_index + 1} {tree.level_names[level]}: "
         f"{spoken(names[level][int(records.prediction[index, exit_index, level])])} "
         f"{percent(float(records.confidence[index, exit_index, level]))}"

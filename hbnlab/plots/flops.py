@@ -19,7 +19,6 @@ from hbnlab.plots.canvas import (
     describe_records,
     finish,
     light_grid,
-    listed,
     one_axes,
     published_words,
     reference_curves,
@@ -120,7 +119,7 @@ def accuracy_against_flops(
         _logarithmic(ax)
     ax.set(xlabel=FLOPS_LABEL, ylabel="accuracy")
     light_grid(ax, percent="y")
-    words = f"Accuracy of every head against FLOPs: {listed(best_heads)}."
+    words = f"Accuracy of every head against FLOPs: {'; '.join(best_heads)}."
     finish(np.array([ax]), words + published_words(published), is_new=is_new, columns=4)
     return ax
 
@@ -204,7 +203,7 @@ def _draw_published(ax: Axes, curves: Sequence[ReferenceCurve], name: str, numbe
 
 
 def _words(records: ExitRecords, rows: Sequence[_Row], results: Sequence[Evaluation]) -> str:
-    cells = listed(
+    cells = "; ".join(
         f"exit {row['exit']} {row['level']} {percent(row['accuracy'])} at {millions(row['flops'])}"
         for row in rows
     )

@@ -18,7 +18,6 @@ from hbnlab.plots.canvas import (
     as_percent,
     describe_records,
     light_grid,
-    listed,
     many_axes,
     one_axes,
     panel_title,
@@ -137,7 +136,7 @@ def reliability_diagrams(
     for ax in grid[:, 0]:
         ax.set_ylabel("accuracy")
     words = f"Accuracy against confidence of every head ({describe_records(records)})"
-    set_description(grid, f"{words}: {listed(heads)}.")
+    set_description(grid, f"{words}: {'; '.join(heads)}.")
     return grid
 
 

@@ -15,7 +15,6 @@ from hbnlab.plots.canvas import (
     AxesGrid,
     finish,
     light_grid,
-    listed,
     many_axes,
     one_axes,
 )
@@ -75,7 +74,7 @@ def training_curves(
     for ax in grid[1]:
         ax.set_xlabel("epoch")
     images = "validation" if split == "val" else "training"
-    last = listed(f"{name} {percent(values[-1])}" for name, _, values in curves["top1"])
+    last = "; ".join(f"{name} {percent(values[-1])}" for name, _, values in curves["top1"])
     words = (
         f"Training curves over {plural(len(numbers), 'epoch')}: joint loss from {losses[0]:.2f} "
         f"to {losses[-1]:.2f}; top-1 accuracy on {images} images at the end: {last}."
@@ -113,7 +112,7 @@ def post_training_curve(history: History, *, ax: Axes | None = None) -> Axes:
     _epoch_axis(ax, numbers)
     ax.legend(**LEGEND)
     words = f"Accuracy times specificity over {plural(len(numbers), 'epoch')} of post-training"
-    set_description(ax, f"{words}: {listed(ends)}.")
+    set_description(ax, f"{words}: {'; '.join(ends)}.")
     return ax
 
 

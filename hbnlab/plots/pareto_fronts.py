@@ -16,7 +16,6 @@ from hbnlab.plots.canvas import (
     as_percent,
     finish,
     light_grid,
-    listed,
     many_axes,
 )
 from hbnlab.plots.palette import BLACK, SEQUENTIAL, series_style
@@ -67,7 +66,7 @@ def pareto_fronts(
         as_percent(ax.yaxis if gain == "accuracy" else bar.ax.yaxis)
         fronts.append(_words(gain, front))
     words = f"Pareto fronts of {plural(len(everything), 'operating point')} against FLOPs"
-    return finish(grid, f"{words}: {listed(fronts)}.", is_new=axes is None)
+    return finish(grid, f"{words}: {'; '.join(fronts)}.", is_new=axes is None)
 
 
 def _scatter(

@@ -12,7 +12,7 @@ from torch import Tensor
 from hbnlab.formatting import percent, plural, spoken
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.plots.alt_text import set_description
-from hbnlab.plots.canvas import PLAIN_TEXT, array, listed, one_axes
+from hbnlab.plots.canvas import PLAIN_TEXT, array, one_axes
 from hbnlab.plots.palette import BLUE, VERMILLION
 from hbnlab.records import Decisions
 
@@ -136,7 +136,7 @@ def leaving_sheet(
             ax.text(x + 0.2 + _PICTURE / 2, y + 0.92, caption, **look)
         rows.append(f"{name} ({share}) shows {len(first)}, {int(right[first].sum())} of them right")
     total = plural(len(decisions), "image")
-    set_description(ax, f"The first of {total} that leave at each exit: {listed(rows)}.")
+    set_description(ax, f"The first of {total} that leave at each exit: {'; '.join(rows)}.")
     return ax
 
 

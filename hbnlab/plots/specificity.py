@@ -13,7 +13,6 @@ from hbnlab.plots.canvas import (
     decided,
     finish,
     light_grid,
-    listed,
     many_axes,
     name_columns,
     published_words,
@@ -81,7 +80,7 @@ def accuracy_against_specificity(
         light_grid(ax, percent="xy")
     name_columns(grid, SPECIFICITY_LABEL)
     grid[0].set_ylabel("accuracy")
-    words = f"Accuracy against specificity, {decided(batch_size)}: {listed(ends)}."
+    words = f"Accuracy against specificity, {decided(batch_size)}: {'; '.join(ends)}."
     return finish(grid, words + published_words(published), is_new=axes is None)
 
 

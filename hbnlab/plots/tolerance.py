@@ -26,7 +26,6 @@ from hbnlab.plots.canvas import (
     describe_records,
     finish,
     light_grid,
-    listed,
     many_axes,
     name_columns,
     one_axes,
@@ -96,7 +95,7 @@ def accuracy_against_tolerance(
         f"Accuracy and specificity against the fine tolerance from {values[0]:.2f} to "
         f"{values[-1]:.2f} nats, {decided(batch_size)} ({describe_records(records)})"
     )
-    words = f"{words}: {listed(effects)}.{published_words(published)}"
+    words = f"{words}: {'; '.join(effects)}.{published_words(published)}"
     return finish(grid, words, is_new=axes is None)
 
 
@@ -233,7 +232,7 @@ def _draw_regions(
 
 
 def _widths(rows: Sequence[Sequence[OperatingRegion]]) -> str:
-    return "width: " + listed(
+    return "width: " + "; ".join(
         f"exit {exit_index + 1} from {row[0].width:.2f} nats at {row[0].batch_size} to "
         f"{row[-1].width:.2f} at {row[-1].batch_size}"
         for exit_index, row in enumerate(rows)

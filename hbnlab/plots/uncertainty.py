@@ -16,7 +16,6 @@ from hbnlab.plots.canvas import (
     describe_records,
     finish,
     light_grid,
-    listed,
     many_axes,
     name_columns,
     panel_title,
@@ -217,7 +216,7 @@ def _root(values: np.ndarray) -> np.ndarray:
 
 
 def _words(what: str, records: ExitRecords, pairs: Sequence[_Pair]) -> str:
-    overlaps = listed(
+    overlaps = "; ".join(
         f"{pair.name} overlap coefficient {pair.overlap.coefficient:.2f}, "
         f"fine above coarse in {100 * pair.overlap.auroc:.0f} % of pairs"
         for pair in pairs
