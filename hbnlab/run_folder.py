@@ -1,13 +1,15 @@
 """What ``hbnlab train``, ``test`` and ``demo`` do: a run is a folder, and these write it.
 
-| file | what |
+| file | content |
 | --- | --- |
-| checkpoint.safetensors | weights, and all that is needed to go on; the same for the same seed |
-| run.json | what was trained on what, with which settings |
+| checkpoint.safetensors | weights, and all that resuming needs; the same for the same seed |
+| run.json | which network was trained on which data, with which settings |
 | history.json | every epoch, with its seconds |
 | test.json | every cell and some policies on the test images |
+| previous-checkpoint*.safetensors | checkpoints of earlier runs, oldest first |
 """
 
+import itertools
 import json
 import tempfile
 import time
@@ -36,7 +38,7 @@ QUICK_WIDTH = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class DataChoice:
-    """Which data set, and how it is read.
+    """Which data set to load, and how.
 
     Attributes:
         name: one of ``hbnlab.data.NAMES``.
@@ -51,13 +53,43 @@ class DataChoice:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Splits:
-        """The three parts."""
+        """Load the training, validation and test images."""
         return data.load(self.name, self.root, self.download, **self.options)
 
 
 @dataclass(frozen=True)
+class RunDescription:
+    """What run.json holds.
+
+    Attributes:
+        network: name, width and tree, as ``EarlyExitNetwork.to_spec`` gives them.
+        choice: the data.
+        config: the settings of the training.
+    """
+
+    network: Mapping[str, Any]
+    choice: DataChoice
+    config: TrainConfig
+
+    @classmethod
+    def read(cls, out: str | Path) -> "RunDescription | None":
+        """Read the description in a run's folder; None where there is none."""
+        path = Path(out) / "run.json"
+        if not path.is_file():
+            return None
+        spec = json.loads(path.read_text(encoding="utf-8"))
+        config = TrainConfig.from_spec(spec["config"])
+        return cls(spec["network"], DataChoice(**spec["data"]), config)
+
+    def write(self, out: Path) -> None:
+        """Write it into a run's folder."""
+        data, config = asdict(self.choice), self.config.to_spec()
+        write_json(out / "run.json", {"network": self.network, "data": data, "config": config})
+
+
+@dataclass(frozen=True)
 class Tested:
-    """A network looked at on the test images.
+    """The test of a network.
 
     Attributes:
         report: what test.json holds.
@@ -97,15 +129,15 @@ def preset_config(
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written, before the work that it is for.
+    """Refuse a file that cannot be written, before the work that it is for; nothing is left behind.
 
     Raises:
         OSError: as writing the file would.
     """
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; a file is to be written there")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=path.parent).close()
+        raise IsADirectoryError(f"{path} must be a file, got a folder")
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    tempfile.TemporaryFile(dir=existing).close()
 
 
 def train_run(
@@ -120,24 +152,72 @@ def train_run(
 ) -> History:
     """Train a network into a folder, its gate too where it has one.
 
-    A checkpoint that stands there is gone on from with ``resume``; without, it is kept beside the
-    new one as ``previous-checkpoint.safetensors``.
+    Nothing in the folder changes before the first epoch is trained: what is refused leaves it as it
+    was. A checkpoint of an earlier run is kept as ``previous-checkpoint.safetensors``, the next as
+    ``previous-checkpoint-2.safetensors`` and so on.
+
+    Args:
+        out: the folder.
+        network: to be trained.
+        choice: where the data come from, for run.json.
+        splits: the data.
+        config: the settings.
+        resume: continue from the checkpoint in the folder, if there is one.
+        progress: show bars.
+
+    Raises:
+        ValueError: when network, data, settings and checkpoint do not fit.
+        OSError: when the folder cannot be written.
+        KeyboardInterrupt: on Ctrl-C; its message says how to resume.
     """
     out = Path(out)
-    checkpoint = out / CHECKPOINT
-    if checkpoint.exists() and not resume:
-        checkpoint.replace(out / f"previous-{CHECKPOINT}")
-    write_json(out / "run.json", _describe(network, choice, config))
+    checkpoint, times = out / CHECKPOINT, _stored_times(out) if resume else History()
+    check_writable(checkpoint)
+    description = RunDescription(network.to_spec(), choice, config)
+    trained: list[History] = []
+
+    def write(history: History) -> None:
+        if not trained:
+            if not resume:
+                _set_aside(checkpoint)
+            description.write(out)
+        trained.append(history)
+        write_json(out / "history.json", history.to_spec())
+
     how: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "progress": progress}
-    history = fit(network, splits, config, **how)
-    if network.has_gate:
-        history = post_train(network, splits, config, history=history, **how)
-    write_json(out / "history.json", history.to_spec())
+    try:
+        history = fit(network, splits, config, on_epoch=write, times=times, **how)
+        if network.has_gate:
+            history = post_train(network, splits, config, on_epoch=write, history=history, **how)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_advice(out, bool(trained) or resume)) from None
     return history
 
 
+def _stored_times(out: Path) -> History:
+    """The history of the run in a folder, for its seconds; empty where there is none."""
+    path = out / "history.json"
+    if not path.is_file():
+        return History()
+    return History.from_spec(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _set_aside(checkpoint: Path) -> None:
+    """Rename the checkpoint of an earlier run to the next free name."""
+    if checkpoint.exists():
+        names = (f"-{number}" if number > 1 else "" for number in itertools.count(1))
+        kept = (checkpoint.with_stem(f"previous-{checkpoint.stem}{name}") for name in names)
+        checkpoint.rename(next(path for path in kept if not path.exists()))
+
+
+def _advice(out: Path, resumable: bool) -> str:
+    if resumable and (out / CHECKPOINT).is_file():
+        return f"resume with: hbnlab train --resume --out {out}"
+    return "no epoch was finished, so there is nothing to resume"
+
+
 def examine(network: EarlyExitNetwork, splits: Splits, *, progress: bool = True) -> Tested:
-    """Look at every cell on the test images, and at policies fitted on the validation images."""
+    """Test every cell, and policies fitted on the validation images, on the test images."""
     start = time.perf_counter()
     val = collect_records(network, splits.val, progress=progress)
     test = collect_records(network, splits.test, progress=progress)
@@ -152,8 +232,8 @@ def examine(network: EarlyExitNetwork, splits: Splits, *, progress: bool = True)
         "fingerprint": test.fingerprint,
         "cells": cell_table(test),
         "policies": [
-            {"rule": rule, "policy": repr(policy), **evaluate(policy.decide(test), test).to_dict()}
-            for rule, policy in policies.items()
+            {"name": name, "policy": repr(policy), **evaluate(policy.decide(test), test).to_dict()}
+            for name, policy in policies.items()
         ],
         "seconds": round(time.perf_counter() - start, 2),
     }
@@ -161,10 +241,10 @@ def examine(network: EarlyExitNetwork, splits: Splits, *, progress: bool = True)
 
 
 def report_policies(val: ExitRecords) -> dict[str, Policy]:
-    """The rules that go with a network, by name, fitted on validation records.
+    """The policies that a network is reported with, by name, fitted on validation records.
 
     Thresholds let half of the images that reach an early exit leave there. A network with two heads
-    an exit is shown at several tolerances, one with a gate with its gate as well.
+    per exit is reported at several fine tolerances, one with a gate with its gate as well.
     """
     early = val.num_exits - 1
     shares = [0.5 ** (number + 1) for number in range(early)] + [0.5**early]
@@ -181,7 +261,7 @@ def report_policies(val: ExitRecords) -> dict[str, Policy]:
 
 
 def draw_demo(out: Path, tested: Tested, history: History) -> None:
-    """Draw exits and rules into exits.png, and the training into training.png."""
+    """Draw exits and policies into exits.png, and the training into training.png."""
     # Loading matplotlib takes seconds, which those who draw nothing need not wait for.
     from hbnlab import plots
 
@@ -208,16 +288,12 @@ def load_run(out: str | Path) -> tuple[EarlyExitNetwork, DataChoice, History]:
         FileNotFoundError: when there is no run in that folder.
     """
     out = Path(out)
-    if not (out / "run.json").is_file() or not (out / CHECKPOINT).is_file():
+    described = RunDescription.read(out)
+    if described is None or not (out / CHECKPOINT).is_file():
         raise FileNotFoundError(
             f"{out} holds no trained run ({CHECKPOINT} and run.json); "
             f"make one with: hbnlab train --out {out}"
         )
     stored, history = load_checkpoint(out / CHECKPOINT)
     network = models.create(stored.spec["name"], weights=out / CHECKPOINT)
-    described = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    return network, DataChoice(**described["data"]), history
-
-
-def _describe(network: EarlyExitNetwork, choice: DataChoice, config: TrainConfig) -> dict[str, Any]:
-    return {"network": network.to_spec(), "data": asdict(choice), "config": asdict(config)}
+    return network, described.choice, history.with_seconds_of(_stored_times(out))

@@ -2,16 +2,19 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 from PIL import Image
 
-from hbnlab import models
+from hbnlab import models, run_folder
 from hbnlab.cli import main
-from hbnlab.cli.arguments import study_spelling, understood
+from hbnlab.cli.arguments import parse, study_spelling
 from hbnlab.cli.commands import data_choice
 from hbnlab.cli.console_tables import align
+from hbnlab.data.split import Split
 from hbnlab.run_folder import CHECKPOINT, DataChoice, load_run
 
 COLOURS = {"warm/red": 0, "warm/yellow": 40, "cold/blue": 160, "cold/green": 90}
@@ -57,7 +60,7 @@ def test_test_writes_one_entry_a_cell_and_the_policies(run, capsys):
     for cell in report["cells"]:
         assert 0 <= cell["accuracy"] <= cell["hierarchical_accuracy"] <= 1
         assert cell["flops"] > 0
-    assert "semantic gate" in [row["rule"] for row in report["policies"]]
+    assert "semantic gate" in [row["name"] for row in report["policies"]]
     printed = capsys.readouterr().out
     assert "hierarchical %" in printed
     assert str(run / "test.json") in printed
@@ -90,7 +93,7 @@ def test_any_weights_can_be_tested(run, pictures, tmp_path, capsys):
     assert "holds another network: name is 'ag-hbn', not 'gran-hbn'" in capsys.readouterr().err
 
 
-def test_the_spelling_of_the_study_is_understood():
+def test_the_spelling_of_the_study_is_parse():
     theirs = ["--mode", "training", "--batch_size", "8", "--num_epochs=2", "--pt_lr", "1e-5"]
     ours = ["train", "--batch-size", "8", "--num-epochs=2", "--pt-lr", "1e-5"]
     assert study_spelling(theirs) == ours
@@ -136,7 +139,7 @@ def test_what_is_said_of_the_data_stands_over_what_the_run_had():
     of_run = DataChoice(name="cifar100", root="old", options={"val_size": 9})
 
     def chosen(name, *words):
-        return data_choice(understood(["test", "--out", "run", *words]), name, of_run)
+        return data_choice(parse(["test", "--out", "run", *words]), name, of_run)
 
     assert chosen("cifar100") == of_run
     expected = {"val_size": 9, "three_levels": True}
@@ -159,7 +162,7 @@ def test_words_for_jupyterlab_are_of_no_use_to_another_command(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["train", "--", "--no-browser"])
     assert stopped.value.code == 2
-    assert "only lab takes words after --, got --no-browser" in capsys.readouterr().err
+    assert "only lab takes arguments after --, got --no-browser" in capsys.readouterr().err
 
 
 def test_an_unknown_weights_name_lists_what_there_is(tmp_path, capsys):
@@ -198,3 +201,181 @@ def test_columns_line_up():
 def test_train_and_test_on_a_gpu(pictures, tmp_path):
     assert train(pictures, tmp_path, "--device", "cuda") == 0
     assert main(["test", "--out", str(tmp_path), "--device", "cuda"]) == 0
+
+
+# ---------------------------------------------------------------------- what is refused
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--resume", "--seed", "7"], "seed was 0, now 7"),
+        (["--resume", "--width", "0.1"], "width"),
+        (["--resume", "--model", "sem-hbn"], "another network"),
+        (["--resume", "--device", "cuda:7"], "cuda:7"),
+        (["--device", "cuda:7"], "cuda:7"),
+        (["--device", "meta"], "meta"),
+        (["--device", "mps"], "mps"),
+        (["--seed", str(2**64)], "seed must be"),
+    ],
+)
+def test_a_refused_training_leaves_the_folder_as_it_was(run, pictures, words, message, capsys):
+    before = contents(run)
+    model = [] if "--model" in words else ["--model", "ag-hbn", "--num-pt-epochs", "1"]
+    assert train(pictures, run, *model, *words) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert contents(run) == before
+
+
+def test_no_checkpoint_is_ever_overwritten_by_a_fresh_start(pictures, tmp_path):
+    kept = []
+    for seed in ("1", "2", "3"):
+        train(pictures, tmp_path, "--model", "alexnet", "--num-epochs", "1", "--seed", seed)
+        kept.append((tmp_path / CHECKPOINT).read_bytes())
+    names = ["previous-checkpoint.safetensors", "previous-checkpoint-2.safetensors", CHECKPOINT]
+    assert [(tmp_path / name).read_bytes() for name in names] == kept
+    assert len(set(kept)) == 3
+
+
+def test_no_epochs_claim_no_checkpoint(pictures, tmp_path, capsys):
+    assert train(pictures, tmp_path / "run", "--num-epochs", "0", "--model", "alexnet") == 0
+    assert "no epoch was trained" in (said := capsys.readouterr().out)
+    assert "written to" not in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", [["demo"], ["bench"], ["reproduce"]])
+@pytest.mark.parametrize("option", [["--device", "meta"], ["--seed", str(2**64)]])
+def test_what_no_machine_has_is_refused_in_one_line(command, option, tmp_path, capsys):
+    if option[0] == "--seed" and command != ["demo"]:
+        pytest.skip("has no seed")
+    assert main([*command, *option, "--out", str(tmp_path / "out.json")]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- resuming
+
+
+def test_a_resumed_run_has_its_options_from_the_run(pictures, tmp_path):
+    options = ("--model", "alexnet", "--num-epochs", "3", "--preset", "readme", "--seed", "4")
+    train(pictures, tmp_path / "whole", *options)
+    stopped = stop_after_first_epoch()
+    train(pictures, tmp_path / "cut", *options)
+    stopped.undo()
+    described = (tmp_path / "cut" / "run.json").read_bytes()
+    assert main(["train", "--resume", "--out", str(tmp_path / "cut")]) == 0
+    whole, cut = ((tmp_path / name / CHECKPOINT).read_bytes() for name in ("whole", "cut"))
+    assert whole == cut
+    assert (tmp_path / "cut" / "run.json").read_bytes() == described
+
+
+def stop_after_first_epoch():
+    """Let training be interrupted in its second epoch, as by Ctrl-C."""
+    context = pytest.MonkeyPatch()
+    original, saved = run_folder.write_json, []
+
+    def write_json(path, value):
+        original(path, value)
+        saved.append(path)
+
+    def batches(self, *args, **kwargs):
+        if any(path.name == "history.json" for path in saved):
+            raise KeyboardInterrupt
+        return original_batches(self, *args, **kwargs)
+
+    original_batches = Split.batches
+    context.setattr(run_folder, "write_json", write_json)
+    context.setattr(Split, "batches", batches)
+    return context
+
+
+def test_an_interrupted_training_says_how_to_resume(pictures, tmp_path, capsys):
+    stopped = stop_after_first_epoch()
+    assert train(pictures, tmp_path / "cut", "--model", "alexnet") == 130
+    stopped.undo()
+    said = capsys.readouterr().err
+    assert f"resume with: hbnlab train --resume --out {tmp_path / 'cut'}" in said
+    first = json.loads((tmp_path / "cut" / "history.json").read_text())
+    assert len(first) == 1
+    assert main(["train", "--resume", "--out", str(tmp_path / "cut")]) == 0
+    history = json.loads((tmp_path / "cut" / "history.json").read_text())
+    assert history[0] == first[0]
+    assert all(epoch["seconds"] > 0 for epoch in history)
+    assert load_run(tmp_path / "cut")[2].seconds == sum(epoch["seconds"] for epoch in history)
+
+
+def test_more_epochs_may_be_trained_under_a_constant_learning_rate(pictures, tmp_path):
+    train(pictures, tmp_path, "--model", "alexnet", "--preset", "readme", "--num-epochs", "1")
+    assert main(["train", "--resume", "--out", str(tmp_path), "--num-epochs", "2"]) == 0
+    assert len(load_run(tmp_path)[2].epochs) == 2
+    assert json.loads((tmp_path / "run.json").read_text())["config"]["epochs"] == 2
+
+
+@pytest.mark.parametrize("module", ["hbnlab", "hbnlab.cli"])
+def test_interrupting_the_start_shows_no_traceback(module):
+    code = (
+        "import builtins, sys\n"
+        "load = builtins.__import__\n"
+        "def interrupted(name, *rest):\n"
+        "    if name == 'torch':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return load(name, *rest)\n"
+        "builtins.__import__ = interrupted\n"
+        f"from {module + '.cli' if module == 'hbnlab' else module} import main\n"
+        "sys.exit(main(['train']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert "hbnlab: stopped" in done.stderr
+
+
+# ---------------------------------------------------------------------- writing
+
+
+@pytest.mark.parametrize("command", ["test", "bench"])
+def test_what_cannot_be_written_is_said_before_the_work(
+    command, run, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "taken").write_text("a letter")
+    out = tmp_path / "taken" / ("bench.json" if command == "bench" else "out")
+    monkeypatch.setattr(run_folder, "examine", None)
+    monkeypatch.setattr("hbnlab.bench.run_bench", None)
+    words = [] if command == "bench" else ["--run", str(run)]
+    assert main([command, *words, "--out", str(out)]) == 1
+    assert "taken" in capsys.readouterr().err
+
+
+def test_a_test_that_cannot_be_written_is_printed_all_the_same(run, monkeypatch, capsys):
+    def full(path, value):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("hbnlab.cli.commands.write_json", full)
+    assert main(["test", "--run", str(run)]) == 1
+    printed = capsys.readouterr()
+    assert "hierarchical %" in printed.out
+    assert "test.json" in printed.err
+
+
+def test_a_run_is_tested_into_another_folder(run, tmp_path):
+    assert main(["test", "--run", str(run), "--out", str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["test.json"]
+
+
+@pytest.mark.parametrize("words", [[], ["--weights", "glyphs"], ["--weights", "a", "--run", "b"]])
+def test_a_test_needs_one_thing_to_test_and_a_folder(words, capsys):
+    assert main(["test", *words]) == 1
+    assert "give --run DIR, or --weights NAME|FILE with --out DIR" in capsys.readouterr().err
+
+
+def test_the_package_runs_as_a_module():
+    words = [sys.executable, "-m", "hbnlab", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("hbnlab ")

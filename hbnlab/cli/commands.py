@@ -17,6 +17,9 @@ from hbnlab.training import TrainConfig
 from hbnlab.training.device import choose_device
 
 LESSONS = Path("hbnlab-lessons")
+DEFAULTS = {"model": "gran-hbn", "dataset": "glyphs", "preset": "quick"}
+"""What ``train`` takes where neither an option nor the run that is resumed says it."""
+
 _SETTINGS = (
     "epochs",
     "post_epochs",
@@ -34,12 +37,10 @@ _SETTINGS = (
 def demo(chosen: argparse.Namespace) -> int:
     """Train Gran-HBN briefly, print what its exits can do, write figures and report."""
     choice = data_choice(chosen, chosen.dataset)
-    print(f"hbnlab demo: Gran-HBN on {choice.name}, a quarter of the study's width")
-    splits = choice.load()
-    network = models.create(
-        "gran-hbn", splits.hierarchy, width=run_folder.QUICK_WIDTH, seed=chosen.seed
-    )
     config = TrainConfig.quick(choice.name, seed=chosen.seed, device=chosen.device)
+    print(f"hbnlab demo: Gran-HBN on {choice.name}, a quarter of the study's width")
+    splits, width = choice.load(), run_folder.QUICK_WIDTH
+    network = models.create("gran-hbn", splits.hierarchy, width=width, seed=config.seed)
     history = run_folder.train_run(chosen.out, network, choice, splits, config)
     tested = run_folder.examine(network, splits)
     write_json(chosen.out / "test.json", tested.report)
@@ -54,36 +55,50 @@ def demo(chosen: argparse.Namespace) -> int:
 
 
 def train(chosen: argparse.Namespace) -> int:
-    """Train a network into a folder."""
-    choice = data_choice(chosen, chosen.dataset)
-    out = chosen.out or Path("runs") / f"{chosen.model}-{choice.name}"
-    config = train_config(chosen, choice.name)
-    width = run_folder.trained_width(chosen.preset, chosen.width)
+    """Train a network into a folder; a run that is resumed has its options from run.json."""
+    names = f"{chosen.model or DEFAULTS['model']}-{chosen.dataset or DEFAULTS['dataset']}"
+    out = chosen.out or Path("runs") / names
+    stored = run_folder.RunDescription.read(out) if chosen.resume else None
+    of_run = stored.choice if stored else None
+    dataset = of_run.name if of_run else DEFAULTS["dataset"]
+    choice = data_choice(chosen, chosen.dataset or dataset, of_run)
+    model = chosen.model or (stored.network["name"] if stored else DEFAULTS["model"])
+    config = train_config(chosen, model, choice.name, stored)
+    width = run_folder.trained_width(chosen.preset or DEFAULTS["preset"], chosen.width)
+    if stored and chosen.width is None:
+        width = stored.network["width"]
     splits = choice.load()
-    network = models.create(chosen.model, splits.hierarchy, width=width, seed=config.seed)
+    network = models.create(model, splits.hierarchy, width=width, seed=config.seed)
     history = run_folder.train_run(out, network, choice, splits, config, resume=chosen.resume)
     print(console_tables.last_epoch(history, splits.hierarchy))
-    print(f"written to {out}; look at the test images with: hbnlab test --out {out}")
+    if not history.epochs:
+        print("nothing was written")
+        return 0
+    print(f"written to {out}; test it with: hbnlab test --run {out}")
     return 0
 
 
 def test(chosen: argparse.Namespace) -> int:
     """Test a run, or any other weights."""
+    device = choose_device(chosen.device)
+    out = chosen.out or chosen.run
+    if out is None or (chosen.run and chosen.weights):
+        raise ValueError("give --run DIR, or --weights NAME|FILE with --out DIR")
     if chosen.weights is None:
-        network, of_run, _ = run_folder.load_run(chosen.out)
+        network, of_run, _ = run_folder.load_run(chosen.run or out)
         choice = data_choice(chosen, chosen.dataset or of_run.name, of_run)
     else:
         network = models.create(chosen.model, weights=chosen.weights)
         bundled = chosen.weights if chosen.weights in models.bundled_names() else None
         name = chosen.dataset or bundled
         if name is None:
-            raise ValueError("which images? give --dataset with a file of weights")
+            raise ValueError("a file of weights needs --dataset, got none")
         choice = data_choice(chosen, name)
-    network.to(choose_device(chosen.device))
-    tested = run_folder.examine(network, choice.load())
-    write_json(chosen.out / "test.json", tested.report)
+    run_folder.check_writable(out / "test.json")
+    tested = run_folder.examine(network.to(device), choice.load())
     print(console_tables.report(tested.report))
-    print(f"\nwritten to {chosen.out / 'test.json'}")
+    write_json(out / "test.json", tested.report)
+    print(f"\nwritten to {out / 'test.json'}")
     return 0
 
 
@@ -106,7 +121,10 @@ def reproduce(chosen: argparse.Namespace) -> int:
         device=chosen.device,
         settings={name: value for name, value in settings.items() if value is not None},
     )
-    print(f"written to {report.reproduce(plan)}")
+    try:
+        print(f"written to {report.reproduce(plan)}")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("give the same command again to continue") from None
     return 0
 
 
@@ -115,6 +133,9 @@ def bench(chosen: argparse.Namespace) -> int:
     from hbnlab import plots
     from hbnlab.bench import format_bench, run_bench
 
+    figure = chosen.out.with_suffix(".png")
+    run_folder.check_writable(chosen.out)
+    run_folder.check_writable(figure)
     result = run_bench(
         width=chosen.width,
         num_images=chosen.images,
@@ -124,10 +145,9 @@ def bench(chosen: argparse.Namespace) -> int:
         device=chosen.device,
         progress=True,
     )
-    figure = chosen.out.with_suffix(".png")
+    print(format_bench(result))
     write_json(chosen.out, result)
     run_folder.write_figure(figure, plots.bench_bars(result))
-    print(format_bench(result))
     print(f"written to {chosen.out} and {figure}")
     return 0
 
@@ -184,12 +204,23 @@ def data_choice(
     )
 
 
-def train_config(chosen: argparse.Namespace, dataset: str) -> TrainConfig:
-    """The preset, with whatever was given beside it."""
+def train_config(
+    chosen: argparse.Namespace,
+    model: str,
+    dataset: str,
+    stored: run_folder.RunDescription | None = None,
+) -> TrainConfig:
+    """The preset, or the settings of the run that is resumed, with the options that were given.
+
+    Args:
+        chosen: the arguments.
+        model: name of the network.
+        dataset: name of the data set.
+        stored: description of the run that is resumed, or None.
+    """
     given = {name: getattr(chosen, name) for name in _SETTINGS}
     changes = {name: value for name, value in given.items() if value is not None}
-    if chosen.preset == "paper":
-        return TrainConfig.paper(chosen.model, **changes)
-    if chosen.preset == "readme":
-        return TrainConfig.readme(**changes)
-    return TrainConfig.quick(dataset, **changes)
+    if stored and chosen.preset is None:
+        return stored.config.change(**changes)
+    preset = chosen.preset or DEFAULTS["preset"]
+    return run_folder.preset_config(preset, model, dataset, **changes)

@@ -1,6 +1,6 @@
-"""Results as text that lines up in a terminal."""
+"""Results as tables for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hbnlab.formatting import millions, percent
@@ -9,85 +9,62 @@ from hbnlab.history import History
 
 
 def report(result: Mapping[str, Any]) -> str:
-    """What test.json holds, as two tables: every cell alone, then the policies."""
+    """What test.json holds, as two tables: every cell by itself, then the policies."""
     head = (
         f"{result['model']}, width {result['width']:g}, {result['parameters']:,} parameters, "
         f"on {result['images']:,} images of {result['dataset']}"
     )
-    return "\n".join(
-        [
-            head,
-            "",
-            "every exit and level, for all images",
-            _cells(result["cells"]),
-            "",
-            *_rules(result),
-        ]
-    )
-
-
-def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        [
-            str(cell["exit"]),
-            cell["level"],
-            percent(cell["accuracy"], unit=False),
-            percent(cell["hierarchical_accuracy"], unit=False),
-            f"{cell['specificity']:.2f}",
-            millions(cell["flops"], decimals=2),
-        ]
-        for cell in cells
-    ]
-    titles = ["exit", "level", "accuracy %", "hierarchical %", "specificity", "MFLOPs"]
-    return align([titles, *rows])
-
-
-def _rules(result: Mapping[str, Any]) -> list[str]:
-    if not result["policies"]:
-        return []
-    rows = [
-        [
-            row["rule"],
-            percent(row["accuracy"], unit=False),
-            percent(row["hierarchical_accuracy"], unit=False),
-            f"{row['specificity']:.2f}",
-            millions(row["mean_flops"], decimals=2),
-            " / ".join(percent(sum(cells), unit=False) for cells in row["shares"]),
-        ]
-        for row in result["policies"]
-    ]
-    titles = [
-        "rule (thresholds from validation)",
-        "accuracy %",
-        "hierarchical %",
-        "specificity",
-        "MFLOPs",
-        "leave at exit %",
-    ]
-    return ["image by image, leaving early", align([titles, *rows])]
+    cells = {
+        "exit": lambda cell: str(cell["exit"]),
+        "level": lambda cell: cell["level"],
+        **_SCORES,
+        "MFLOPs": lambda cell: millions(cell["flops"], decimals=2),
+    }
+    policies = {
+        "policy (thresholds from validation)": lambda row: row["name"],
+        **_SCORES,
+        "MFLOPs": lambda row: millions(row["mean_flops"], decimals=2),
+        "leave at exit %": lambda row: " / ".join(_percent(sum(cells)) for cells in row["shares"]),
+    }
+    parts = [head, "", "every exit and level, for all images", _table(cells, result["cells"]), ""]
+    if result["policies"]:
+        parts += ["each image by itself, leaving early", _table(policies, result["policies"])]
+    return "\n".join(parts)
 
 
 def last_epoch(history: History, hierarchy: Hierarchy) -> str:
     """Validation accuracy of every head after the last epoch of the joint training."""
-    epochs = [epoch for epoch in history.epochs if epoch.phase == "train"]
+    epochs = history.of_phase("train").epochs
     if not epochs:
         return "no epoch was trained"
-    rows = [
-        [
-            str(score.exit_index + 1),
-            hierarchy.level_names[score.level_index],
-            percent(score.top1, unit=False),
-            percent(score.top5, unit=False),
-            f"{score.loss:.3f}",
-        ]
-        for score in epochs[-1].cells["val"]
-    ]
-    titles = ["exit", "level", "top-1 %", "top-5 %", "loss"]
-    return f"validation images after epoch {epochs[-1].number}\n" + align([titles, *rows])
+    columns = {
+        "exit": lambda score: str(score.exit_index + 1),
+        "level": lambda score: hierarchy.level_names[score.level_index],
+        "top-1 %": lambda score: _percent(score.top1),
+        "top-5 %": lambda score: _percent(score.top5),
+        "loss": lambda score: f"{score.loss:.3f}",
+    }
+    table = _table(columns, epochs[-1].cells["val"])
+    return f"validation images after epoch {epochs[-1].number}\n{table}"
+
+
+def _percent(share: float) -> str:
+    return percent(share, unit=False)
+
+
+_SCORES: Mapping[str, Callable[[Any], str]] = {
+    "accuracy %": lambda row: _percent(row["accuracy"]),
+    "hierarchical %": lambda row: _percent(row["hierarchical_accuracy"]),
+    "specificity": lambda row: f"{row['specificity']:.2f}",
+}
+
+
+def _table(columns: Mapping[str, Callable[[Any], str]], rows: Sequence[Any]) -> str:
+    return align([list(columns), *([text(row) for text in columns.values()] for row in rows)])
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of equal width: to the right where the last row has a number, else to the left."""
+    """Columns of equal width, aligned to the right where the last row has a number."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
