@@ -1,10 +1,10 @@
-"""How long the kernel takes to answer a change in a widget, on 10,000 images.
+"""How long the kernel takes to answer a change in a panel, on 10,000 images.
 
-A change is made from Python, which does what a moved slider does in the kernel: decide, measure and
-draw. Only sending the page to a browser is left out, for there is none. The records are random
-logits of the size of CIFAR-100's test set: 3 exits with 20 coarse and 100 fine classes. Time is
-processor time on one thread; the limit is for the median. For a rule or a batch size that is new,
-the cloud of policies is worked out on the way.
+A change is made from Python, which does what a moved slider does in the kernel: decide, evaluate
+and draw. Only sending the page to a browser is left out. The records are simulated logits of the
+size of CIFAR-100's test set: 3 exits with 20 coarse and 100 fine classes. Time is processor time on
+one thread; the limit is for the median. The time for a new kind of policy or a new batch size
+includes the evaluation of the whole cloud of policies.
 
     python benchmarks/widgets.py
 """
@@ -22,7 +22,7 @@ import torch
 from hbnlab.bench.clock import Clock, threads_set
 from hbnlab.history import CellScore, Epoch, History
 from hbnlab.policies import FineTolerance
-from hbnlab.records import ExitRecords
+from hbnlab.records import ExitRecords, simulated_records
 from hbnlab.storage import write_json
 from hbnlab.training import Step
 from hbnlab.trees import CIFAR100
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
     with threads_set(1):
-        records = random_records(arguments.images)
+        records = simulated_records(arguments.images, hierarchy=CIFAR100, signal=6.0)
         changes = {
             **inspector_changes(records),
             **explorer_changes(records, arguments.rounds),
@@ -65,37 +65,15 @@ def main() -> None:
 
 
 def measure(change: Callable[[], object], rounds: int) -> dict[str, float]:
-    """Median and longest processor time of a change, the first one left out."""
+    """Median and longest processor time of a change, without the first one."""
     clock = Clock(torch.device("cpu"), threads=1)
     change()
     times = [1000 * clock.time(change) for _ in range(rounds)]
     return {"median_ms": statistics.median(times), "longest_ms": max(times)}
 
 
-def random_records(images: int) -> ExitRecords:
-    """Logits that point to the truth, more so at later exits."""
-    generator = torch.Generator().manual_seed(0)
-    labels = CIFAR100.label_table(torch.randint(100, (images,), generator=generator))
-    logits = []
-    for level, classes in enumerate(CIFAR100.num_classes):
-        noise = 2 * torch.randn(images, EXITS, classes, generator=generator)
-        truth = torch.nn.functional.one_hot(labels[:, level], classes)[:, None]
-        logits.append(noise + torch.tensor([5.0, 6.0, 7.0])[:, None] * truth)
-    return ExitRecords(
-        logits=tuple(logits),
-        available=torch.ones(EXITS, CIFAR100.num_levels, dtype=torch.bool),
-        labels=labels,
-        stage_macs=(8_000_000, 18_000_000, 27_000_000),
-        branch_macs=(1_900_000, 3_500_000, 6_000_000),
-        gate_logits=torch.randn(images, 2, generator=generator),
-        attributes={"difficulty": torch.rand(images, generator=generator)},
-        hierarchy=CIFAR100,
-        split="random test",
-    )
-
-
 def inspector_changes(records: ExitRecords) -> dict[str, Callable[[], object]]:
-    """What one does with the exit inspector."""
+    """What a person does with the exit inspector."""
     generator = torch.Generator().manual_seed(1)
     shape = (len(records), 3, 32, 32)
     images = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
@@ -114,17 +92,17 @@ def inspector_changes(records: ExitRecords) -> dict[str, Callable[[], object]]:
 
 
 def explorer_changes(records: ExitRecords, rounds: int) -> dict[str, Callable[[], object]]:
-    """What one does with the policy explorer."""
-    panel, batches, rules = (PolicyExplorer(records) for _ in range(3))
-    # Each knows no cloud but that of its first rule.
+    """What a person does with the policy explorer."""
+    panel, batches, kinds = (PolicyExplorer(records) for _ in range(3))
+    # Each has evaluated only the cloud of its first policy.
     fresh = iter([PolicyExplorer(records) for _ in range(rounds + 1)])
     accuracies = (0.3 + 0.01 * (n % 50) for n in itertools.count())
     return {
         "explorer, tolerance": setting(panel, "fine_tolerance", hundredths()),
         "explorer, thresholds": setting(panel, "thresholds", ([x, x] for x in hundredths())),
         "explorer, best for an accuracy": lambda: panel.best_for_accuracy(next(accuracies)),
-        "explorer, known rule": setting(rules, "rule", itertools.cycle(rules.rules)),
-        "explorer, new rule": lambda: setattr(next(fresh), "rule", "entropy"),
+        "explorer, known kind of policy": setting(kinds, "kind", itertools.cycle(kinds.kinds)),
+        "explorer, new kind of policy": lambda: setattr(next(fresh), "kind", "entropy threshold"),
         "explorer, new batch size": setting(batches, "batch_size", itertools.count(64)),
     }
 
@@ -148,13 +126,13 @@ def monitor_changes() -> dict[str, Callable[[], object]]:
 
 
 def setting(panel: Any, name: str, values: Iterable[Any]) -> Callable[[], object]:
-    """A change that gives an attribute the next of some values."""
+    """A change that sets an attribute to the next of some values."""
     remaining = iter(values)
     return lambda: setattr(panel, name, next(remaining))
 
 
 def hundredths() -> Iterator[float]:
-    """Numbers as a slider goes through them."""
+    """The numbers that a slider passes."""
     return (0.3 + 0.01 * number for number in itertools.count())
 
 

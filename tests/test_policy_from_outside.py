@@ -5,16 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import ipywidgets as w
 import matplotlib.pyplot as plt
 import pytest
 import torch
 from plot_inputs import images_of
 from random_records import DEEP, random_records
+from widget_helpers import control, controls_of
 
 from hbnlab import metrics, models, plots
 from hbnlab.collect import collect_records
 from hbnlab.inference import predict
 from hbnlab.policies import ExitView, FineTolerance, Policy, ThresholdPolicy, fit_thresholds
+from hbnlab.widgets import ExitInspector, Panel, PolicyExplorer
 
 RECORDS = random_records(60)
 
@@ -190,3 +193,51 @@ def test_it_is_drawn(policy):
     decided = policy.decide(RECORDS)
     plots.leaving_sheet(images_of(RECORDS), decided, RECORDS.labels, RECORDS.hierarchy)
     plt.close("all")
+
+
+# ---------------------------------------------------------------------- panels
+
+
+def _sliders(panel: Panel) -> list[w.FloatSlider]:
+    return [one for one in controls_of(panel) if isinstance(one, w.FloatSlider)]
+
+
+@every_policy
+def test_the_inspector_takes_it(policy):
+    panel = ExitInspector(RECORDS, images_of(RECORDS), policy)
+    decided = policy.decide(RECORDS)
+    for index in (0, 20, 59):
+        panel.image_index = index
+        assert panel.decision.exit_index == decided.exit_index[index]
+        assert f"{type(policy).__name__} says: answer {panel.decision.level}" in panel.verdict
+    settings = policy.adjustable(RECORDS.hierarchy)
+    assert {one.description for one in _sliders(panel)} == {one.label for one in settings}
+
+
+@every_policy
+def test_the_explorer_takes_it(policy):
+    explorer = PolicyExplorer(RECORDS, policy)
+    assert explorer.evaluation == metrics.evaluate(policy.decide(RECORDS), RECORDS)
+    assert list(explorer.candidates.policies) == list(policy.grid(RECORDS))
+    settings = policy.adjustable(RECORDS.hierarchy)
+    assert len(_sliders(explorer)) == len(settings)
+    for setting in settings:
+        before, slider = explorer.policy, control(explorer, setting.label, w.FloatSlider)
+        slider.value = (setting.low + 3 * setting.high) / 4
+        assert explorer.policy == before.with_setting(setting, slider.value)
+    assert explorer.best_for_accuracy(0.1) == explorer.policy
+    explorer.kind = "entropy threshold"
+    explorer.kind = policy.title
+    assert type(explorer.policy) is type(policy)
+
+
+def test_a_whole_number_moves_by_one():
+    @dataclass(frozen=True)
+    class Later(Plain):
+        first: int = 2
+
+    explorer = PolicyExplorer(RECORDS, Later())
+    (slider,) = _sliders(explorer)
+    assert (slider.min, slider.max, slider.step) == (0, 4, 1)
+    slider.value = 3
+    assert explorer.policy == Later(3)

@@ -5,6 +5,8 @@ from typing import Any
 
 import ipywidgets as w
 
+from hbnlab.types import Number
+
 _STEP, _DIGITS = 0.01, 2
 _NAME_IN_FULL = {"description_width": "initial"}
 
@@ -70,7 +72,7 @@ class NumberControl(Control):
     def __init__(
         self,
         name: str,
-        limits: tuple[float, float],
+        limits: tuple[Number, Number],
         on_change: Callable[[float], None],
         *,
         is_whole: bool = False,
@@ -94,7 +96,7 @@ class NumberControl(Control):
         layout = {"flex": "1 1 360px", "max_width": "520px", "overflow": "hidden"}
         self.widget = w.HBox([self._slider, box], layout=layout)
 
-    def _put(self, value: float) -> None:
+    def _put(self, value: Number) -> None:
         low, high = self._limits
         self._part.value = min(max(value, low), high)
         if self._is_apart(self._slider.value):
@@ -140,7 +142,7 @@ def whole_number(name: str, limits: tuple[int, int], on_change: Callable[[int], 
     return Control(box, on_change)
 
 
-def number_box(name: str, limits: tuple[float, float], value: float | int) -> w.BoundedFloatText:
+def number_box(name: str, limits: tuple[Number, Number], value: Number) -> w.BoundedFloatText:
     """A number box that waits for a button to use its value."""
     low, high = limits
     layout = {"width": f"calc({len(name)}ch + 80px)"}

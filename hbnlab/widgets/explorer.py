@@ -68,6 +68,7 @@ class PolicyExplorer(PolicyPanel):
             return
         self._records, self._coarse_level = records, 0
         self._known: dict[str, Candidates] = {}
+        self._starts: dict[tuple[int | None, int], dict[str, Policy]] = {}
         self._kinds = starting_policies(records)
         try:
             self._work_out(next(iter(self._kinds.values())) if policy is None else policy)
@@ -104,10 +105,8 @@ class PolicyExplorer(PolicyPanel):
     def kind(self, kind: str) -> None:
         if kind not in self.kinds:
             raise ValueError(f"kind must be one of {list(self.kinds)}, got {kind!r}")
-        start = starting_policies(
-            self._records, batch_size=self.batch_size, coarse_level=self._coarse_level
-        )
-        self._take(start.get(kind, self._kinds[kind]).with_numbers_of(self._policy))
+        start = self._starting().get(kind, self._kinds[kind])
+        self._take(start.with_numbers_of(self._policy))
 
     @property
     def batch_size(self) -> int | None:
@@ -213,6 +212,15 @@ class PolicyExplorer(PolicyPanel):
         self._candidates = candidates
         self._coarse_level = getattr(policy, "coarse_level", self._coarse_level)
         self._kinds.setdefault(policy.title, policy)
+
+    def _starting(self) -> dict[str, Policy]:
+        """The policies to start from at this batch size and coarse level, worked out once."""
+        key = batch_size, coarse_level = self.batch_size, self._coarse_level
+        if key not in self._starts:
+            self._starts[key] = starting_policies(
+                self._records, batch_size=batch_size, coarse_level=coarse_level
+            )
+        return self._starts[key]
 
     def _candidates_like(self, policy: Policy) -> Candidates:
         """The candidates of the kind of a policy, evaluated once."""
