@@ -1,7 +1,7 @@
-"""Take pictures of the widgets for the README and the book: what ``make pictures`` runs.
+"""Take pictures of the widgets for the README and the book; ``make pictures`` runs this.
 
-Each widget is opened in JupyterLab, in a browser, at a place that shows what it is good for, and
-its output is photographed. The figures of the README are those of ``results/``.
+Each widget is opened in JupyterLab, in a browser, in a state that shows its use, and its output is
+saved as a picture. The figures of the README are those of ``results/``.
 """
 
 import argparse
@@ -28,14 +28,14 @@ except FileNotFoundError:
 network = models.create("gran-hbn", weights=splits.name)
 val = collect_records(network, splits.val, progress=False)
 test = collect_records(network, splits.test, progress=False)
-rule = FineTolerance([0.5, 0.5], 0.25)
+policy = FineTolerance([0.5, 0.5], 0.25)
 """
-# Code, and words that are on the page once it is time for the picture: a training still runs then.
+# Code, and the words on the page that say when to take the picture, even while a training runs.
 WIDGETS = {
     "exit-inspector": (
         """
-panel = ExitInspector(test, splits.test.images, rule)
-decisions = rule.decide(test)
+panel = ExitInspector(test, splits.test.images, policy)
+decisions = policy.decide(test)
 at_2 = (decisions.exit_index == 1) & (decisions.level_index == 0)
 doubt = test.entropy[:, 1, 1].where(at_2, -1.0)
 panel.image_index = int(doubt.argmax())
@@ -45,7 +45,7 @@ panel
     ),
     "policy-explorer": (
         """
-explorer = PolicyExplorer(val, rule)
+explorer = PolicyExplorer(val, policy)
 explorer.best_for_accuracy(0.94, specificity=0.5)
 explorer
 """,
@@ -68,12 +68,12 @@ _ = fit(pupil, few, TrainConfig.quick(splits.name, epochs=8), on_step=monitor, p
 
 
 def main() -> None:
-    """Take the pictures asked for, or all."""
+    """Take the pictures that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(WIDGETS)}; without, all")
+    parser.add_argument("names", nargs="*", help=f"any of {', '.join(WIDGETS)}; default: all")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(WIDGETS):
-        parser.error(f"names must be of {list(WIDGETS)}, got {sorted(unknown)}")
+        parser.error(f"names must be among {list(WIDGETS)}, got {sorted(unknown)}")
     if browser.CHROMIUM is None:
         parser.error("a Chromium is needed; on Debian and Ubuntu: apt install chromium")
     PICTURES.mkdir(exist_ok=True)

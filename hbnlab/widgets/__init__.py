@@ -1,9 +1,9 @@
-"""Panels to look into a network with: plain objects, driven from the page or from Python.
+"""Panels to look into a network, controlled on the page or from Python.
 
-``ExitInspector`` shows one image and the rule that sends it to its exit, ``PolicyExplorer`` what a
-policy is worth while its numbers move, ``TrainingMonitor`` a network while it learns. Each is shown
-as the last line of a cell or by ``display``; where no widget runs, the page falls back to what
-``static()`` gives. Given what it cannot show, a panel says so in words in the place of its drawing.
+``ExitInspector`` explains the decision about one image, ``PolicyExplorer`` evaluates a policy while
+its numbers move, ``TrainingMonitor`` follows a network while it trains. Make one the last line of a
+cell, or pass it to ``display``. Where no widget runs, the page contains what ``static()`` returns.
+A panel whose input is wrong says so in words instead of drawing.
 
 No number is computed here: all come from ``hbnlab.metrics`` and ``hbnlab.policies``.
 """

@@ -22,7 +22,10 @@ def network_image(drawing: NetworkDrawing, words: str) -> str:
         *(_band(band) for band in drawing.bands),
         *(_box(box) for box in drawing.boxes),
         *(_head(head) for head in drawing.heads),
-        *(_text(label.at, label.text, is_centered=label.is_centered) for label in drawing.labels),
+        *(
+            _text((label.at[0], label.at[1] + 0.05), label.text, is_centered=label.is_centered)
+            for label in drawing.labels
+        ),
     ]
     # The y axis of the drawing points up, that of the image down.
     shift = f"translate({-_SCALE * drawing.left:g} {_SCALE * drawing.top:g})"
