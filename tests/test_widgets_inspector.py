@@ -334,8 +334,8 @@ def test_a_change_on_the_page_that_does_not_fit_is_undone_and_explained(kind):
     # What the page sends arrives as a state.
     control(panel, "threshold, exit 1", kind).set_state({"value": 0.4})
     assert panel.policy == SILENT_FIRST
-    for shown in (w.FloatSlider, w.BoundedFloatText):
-        assert control(panel, "threshold, exit 1", shown).value == 0.0
+    for part in (w.FloatSlider, w.BoundedFloatText):
+        assert control(panel, "threshold, exit 1", part).value == 0.0
     assert "asks for exit 1, level 'fine', where there is no head" in panel.message
     assert panel.message in status_of(panel)
     control(panel, "threshold, exit 2", kind).set_state({"value": 0.4})

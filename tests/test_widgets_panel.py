@@ -113,7 +113,7 @@ def test_a_closed_panel_is_let_go_of(make):
         random_records(20, num_exits=6),
         random_records(20).marginalised(),
     ],
-    ids=["three levels", "a head an exit", "one exit", "six exits", "summed"],
+    ids=["three levels", "one head per exit", "one exit", "six exits", "summed"],
 )
 def test_other_networks_can_be_looked_at(records):
     policy = EntropyThreshold([0.5] * (records.num_exits - 1))

@@ -54,7 +54,7 @@ RULES: list[Policy] = [
 
 
 class FirstCoarse(Policy):
-    """A rule of one's own, that the widgets know nothing about."""
+    """A policy that the panels have never heard of."""
 
     def answers(self, exit_index: int, view: policies.ExitView) -> dict[int, torch.Tensor]:
         return {0: view.all_images()}
@@ -97,7 +97,7 @@ def text_of(page: str) -> str:
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", page)).split())
 
 
-def with_nan(place: str) -> ExitRecords:
+def with_nan(part: str) -> ExitRecords:
     """Records that were spoiled after they were made, for else they refuse it."""
     records = random_records(20)
     tensors = {
@@ -105,7 +105,7 @@ def with_nan(place: str) -> ExitRecords:
         "gate": records.gate_logits,
         "difficulty": records.attributes["difficulty"],
     }
-    tensors[place][3] = math.nan
+    tensors[part][3] = math.nan
     return records
 
 
