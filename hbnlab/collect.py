@@ -114,7 +114,8 @@ def image_batches(
         >>> [len(batch) for batch in image_batches(network, torch.zeros(100, 3, 32, 32))]
         [64, 36]
     """
-    size = default_batch_size(network.device) if batch_size is None else batch_size
+    device = network.device
+    size = default_batch_size(device) if batch_size is None else batch_size
     if size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {size}")
     if isinstance(images, Tensor):
@@ -126,7 +127,7 @@ def image_batches(
         read = images.batches(size, augment=bool(augment), generator=augment, shuffle=False)
         batches = (batch for batch, _ in read)
     return (
-        batch.to(network.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        batch.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         for batch in batches
     )
 

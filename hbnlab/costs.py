@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hbnlab.models.network import EarlyExitNetwork, evaluation_mode
+from hbnlab.models.network import EarlyExitNetwork, all_modules, evaluation_mode
 
 
 class PartMacs(NamedTuple):
@@ -58,12 +58,11 @@ def part_macs(network: EarlyExitNetwork) -> PartMacs:
         >>> part_macs(network)
         PartMacs(stages=(450720,), branches=(83845,))
     """
-    structure = (network.image_shape, *map(weakref.ref, network.modules()))
-    if network in _COUNTED and _COUNTED[network][0] == structure:
-        return _COUNTED[network][1]
-    counted = _count(network)
-    _COUNTED[network] = (structure, counted)
-    return counted
+    structure = [network.image_shape, *all_modules(network)[1:]]
+    known = _COUNTED.get(network)
+    if known is None or known[0] != structure:
+        known = _COUNTED[network] = (structure, _count(network))
+    return known[1]
 
 
 def stage_macs(network: EarlyExitNetwork) -> list[int]:

@@ -9,11 +9,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 from hbnlab.collect import default_batch_size, image_batches
-from hbnlab.costs import part_macs
+from hbnlab.costs import PartMacs, part_macs
 from hbnlab.data.split import Split
 from hbnlab.models.network import EarlyExitNetwork, evaluation_mode
 from hbnlab.policies import ExitView, Policy, policy_macs
-from hbnlab.policies.base import AMBIGUOUS, GOES_ON
+from hbnlab.policies.base import GOES_ON
 from hbnlab.progress import progress_bar
 from hbnlab.records import Decisions
 
@@ -88,7 +88,7 @@ def predict(
     size = batch_size if batch_size is not None else default_batch_size(network.device)
     by_batch = policy.view_batch_size
     chunks = image_batches(network, images, by_batch or size)
-    part_macs(network)  # counted before the clock starts
+    macs = part_macs(network)
     start = time.perf_counter()
     descent = _Descent(network, policy, len(images), size if pool and not by_batch else None)
     bar = progress_bar(len(images), f"{network.name} leaving early", "image", visible=progress)
@@ -97,7 +97,7 @@ def predict(
             descent.enter(chunk)
             bar.update(len(chunk))
         descent.finish()
-    return descent.decisions(start)
+    return descent.decisions(macs, start)
 
 
 _Group = dict[str | tuple[int, int], Tensor]
@@ -148,24 +148,25 @@ class _Descent:
             if groups:
                 self._descend(exit_index, _join(groups))
 
-    def _descend(self, exit_index: int, group: _Group) -> None:
+    def _descend(self, exit_index: int, group: _Group | None) -> None:
         """Run the next stage, then each later one for which there are enough images."""
-        while True:
+        while group is not None:
             group = self._run_exit(exit_index, group)
             exit_index += 1
-            if not len(group["rows"]):
-                return
-            if self.pool_size is not None:
-                groups = self.waiting[exit_index]
-                groups.append(group)
-                if sum(len(waiting["rows"]) for waiting in groups) < self.pool_size:
-                    return
-                everyone = _join(groups)
-                group = _take(everyone, slice(self.pool_size))
-                rest = _take(everyone, slice(self.pool_size, None))
-                groups[:] = [rest] if len(rest["rows"]) else []
+            if group is not None and self.pool_size is not None:
+                group = self._full_batch(self.waiting[exit_index], group, self.pool_size)
 
-    def _run_exit(self, exit_index: int, group: _Group) -> _Group:
+    def _full_batch(self, waiting: list[_Group], group: _Group, size: int) -> _Group | None:
+        """A full batch of the images that wait, the group now among them; None if too few."""
+        waiting.append(group)
+        if sum(len(some["rows"]) for some in waiting) < size:
+            return None
+        together = _join(waiting)
+        rest = _take(together, slice(size, None))
+        waiting[:] = [rest] if len(rest["rows"]) else []
+        return _take(together, slice(size))
+
+    def _run_exit(self, exit_index: int, group: _Group) -> _Group | None:
         """Run a stage and, where the policy consults it, its branch; return those that go on."""
         hidden = self.network.run_stage(exit_index, group["hidden"])
         group = group | {"hidden": hidden}
@@ -182,10 +183,12 @@ class _Descent:
         levels = self.policy.step(exit_index, self._view(exit_index, group))
         self._write(exit_index, levels, group)
         if exit_index == self.last:
-            return _take(group, slice(0))
+            return None
         staying = (levels == GOES_ON).nonzero().flatten()  # the one wait for the device
+        if len(staying) == len(levels):
+            return group
         self._check_together(len(staying), len(levels))
-        return group if len(staying) == len(levels) else _take(group, staying)
+        return _take(group, staying) if len(staying) else None
 
     def _view(self, exit_index: int, group: _Group) -> ExitView:
         levels = range(self.network.hierarchy.num_levels)
@@ -207,27 +210,26 @@ class _Descent:
         self.answers[:, group["rows"]] = torch.stack([exits, levels, prediction])
 
     def _check_together(self, staying: int, there: int) -> None:
-        if self.policy.view_batch_size is not None and 0 < staying < there:
+        if staying and self.policy.view_batch_size is not None:
             raise ValueError(
                 f"a batch must leave as a whole, but of {there} images {staying} stay under "
                 f"{self.policy}"
             )
 
-    def decisions(self, start: float) -> EarlyDecisions:
+    def decisions(self, macs: PartMacs, start: float) -> EarlyDecisions:
         """Put the answers together, on the processor."""
         exit_index, level_index, prediction = self.answers.cpu()
         seconds = time.perf_counter() - start
-        levels = level_index.tolist()
-        twice, never = levels.count(AMBIGUOUS), levels.count(GOES_ON)
-        self.policy.check_answered(twice=twice, never=never, total=len(levels))
-        macs = torch.tensor(policy_macs(self.policy, *part_macs(self.network)))[exit_index]
+        self.policy.check_answered(exit_index, level_index, self.network.head_mask)
+        costs = torch.tensor(policy_macs(self.policy, *macs))
+        ran = zip((*self.per_stage, *self.per_branch), (*macs.stages, *macs.branches), strict=True)
         return EarlyDecisions(
             exit_index,
             level_index,
             prediction,
-            macs=macs,
+            macs=costs[exit_index],
             images_per_stage=tuple(self.per_stage),
             images_per_branch=tuple(self.per_branch),
-            total_macs=int(macs.sum()),
+            total_macs=sum(images * cost for images, cost in ran),
             seconds=seconds,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from hbnlab import __version__, data, models
 from hbnlab.cli import commands as run
-from hbnlab.models.alexnet import NAMES as STUDY
+from hbnlab.models.study_networks import NAMES as STUDY
 
 MODES = {"training": "train", "testing": "test"}
 DEVICES = "auto, cpu, cuda or cuda:N"

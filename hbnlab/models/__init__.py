@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.models import alexnet
+from hbnlab.models import study_networks
 from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.models.original import load_original
 from hbnlab.models.weights import bundled_names, load_weights, save_weights
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 BUILDERS: dict[str, Callable[..., EarlyExitNetwork]] = {
-    **dict.fromkeys(alexnet.NAMES, alexnet.build),
+    **dict.fromkeys(study_networks.NAMES, study_networks.build),
 }
 NAMES = tuple(BUILDERS)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hbnlab.models import alexnet
+from hbnlab.models import study_networks
 from hbnlab.models.network import EarlyExitNetwork
 from hbnlab.trees import CIFAR100
 
@@ -25,14 +25,14 @@ def load_original(path: str | Path, name: str) -> EarlyExitNetwork:
         Key names of ben-sanati/Class-Granular-Classifications; it calls Gran-HBN "Super-HBN" and
         AG-HBN "TD-HBN".
     """
-    if name not in alexnet.NAMES:
-        raise ValueError(f"model must be one of {list(alexnet.NAMES)}, got {name!r}")
+    if name not in study_networks.NAMES:
+        raise ValueError(f"model must be one of {list(study_networks.NAMES)}, got {name!r}")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
     state = _read(path)
     with torch.random.fork_rng(devices=[]):
-        network = alexnet.build(name, CIFAR100)
+        network = study_networks.build(name, CIFAR100)
     renamed = {_our_name(key, name): tensor for key, tensor in state.items()}
     expected = network.state_dict()
     if renamed.keys() != expected.keys():

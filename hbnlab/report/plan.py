@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hbnlab.models import bundled_names
-from hbnlab.models.alexnet import NAMES
+from hbnlab.models.study_networks import NAMES
 from hbnlab.models.weights import bundled_path
 from hbnlab.report.protocol import OURS, PUBLISHED, Protocol
 from hbnlab.run_folder import DataChoice, preset_config, trained_width
