@@ -1,4 +1,4 @@
-"""A single image that leaves at exit 1, beside a full forward pass: what leaving early costs itself.
+"""A single image that leaves at exit 1, beside a full forward pass.
 
 The target: at most half of the full pass. Both take turns in one process, on one thread, on the
 bundled Gran-HBN of Fashion-MNIST; a figure is the median over the rounds.

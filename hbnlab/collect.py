@@ -1,6 +1,6 @@
 """From a network and images to records: one pass, after which no network is needed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -61,8 +61,9 @@ def collect_records(
         images, labels = source, source.labels
         title, of_data = f"{source.name} {source.part}", source.fingerprint
         attributes = {name: column.cpu() for name, column in source.attributes.items()}
-    batches = image_batches(network, images, batch_size, augment=augment)
-    logits, gate = _run(network, batches, len(labels), progress)
+    bar_title = f"{network.name} records" if progress else None
+    batches = image_batches(network, images, batch_size, augment=augment, bar_title=bar_title)
+    logits, gate = _run(network, batches, len(labels))
     macs = part_macs(network)
     return ExitRecords(
         logits=logits,
@@ -94,7 +95,8 @@ def image_batches(
     batch_size: int | None = None,
     *,
     augment: torch.Generator | None = None,
-) -> Iterable[Tensor]:
+    bar_title: str | None = None,
+) -> Iterator[Tensor]:
     """Validate images against a network, and cut them into batches on its device, channels last.
 
     Args:
@@ -103,6 +105,7 @@ def image_batches(
             batch at a time.
         batch_size: images per batch; None = ``default_batch_size``.
         augment: as in ``collect_records``; for a split only.
+        bar_title: where given, a progress bar under this title counts the images.
 
     Raises:
         ValueError: at once, for a batch size below 1, and for images of another shape or type than
@@ -121,15 +124,23 @@ def image_batches(
     if isinstance(images, Tensor):
         network.check_images(images)
         check_finite(images)
-        batches = images.split(size) if len(images) else ()
+        batches: Iterable[Tensor] = images.split(size) if len(images) else ()
     else:
         network.check_data(images.name, images.image_shape)
         read = images.batches(size, augment=bool(augment), generator=augment, shuffle=False)
         batches = (batch for batch, _ in read)
-    return (
+    moved = (
         batch.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         for batch in batches
     )
+    return moved if bar_title is None else _counted_by_bar(moved, len(images), bar_title)
+
+
+def _counted_by_bar(batches: Iterable[Tensor], total: int, title: str) -> Iterator[Tensor]:
+    with progress_bar(total, title, "image") as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))
 
 
 def network_fingerprint(network: EarlyExitNetwork) -> str:
@@ -162,18 +173,17 @@ def records_fingerprint(network: EarlyExitNetwork, split: Split) -> str:
 
 @torch.inference_mode()
 def _run(
-    network: EarlyExitNetwork, batches: Iterable[Tensor], count: int, progress: bool
+    network: EarlyExitNetwork, batches: Iterable[Tensor], count: int
 ) -> tuple[tuple[Tensor, ...], Tensor | None]:
     """Logits of each level, (sample, exit, class), NaN where there is no head; and the gate."""
     sizes = network.hierarchy.num_classes
     table = tuple(torch.full((count, network.num_exits, size), torch.nan) for size in sizes)
     gate = torch.empty(count, 2) if network.has_gate else None
-    done, title = 0, f"{network.name} records"
-    with evaluation_mode(network), progress_bar(count, title, "image", visible=progress) as bar:
+    done = 0
+    with evaluation_mode(network):
         for images in batches:
             rows = slice(done, done + len(images))
             done += len(images)
-            bar.update(len(images))
             outputs = network(images)
             for exit_index, level_index in cells_of(network.head_mask):
                 logits = outputs.logits[exit_index][level_index]

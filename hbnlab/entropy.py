@@ -24,8 +24,10 @@ def entropy(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
         The exit criterion of BranchyNet (Teerapittayanon et al., ICPR 2016).
     """
     prob = logits.softmax(dim=-1)
-    # The slope at probability 0 is infinite, and times 0 would be NaN; 1 adds nothing either.
-    raw = torch.special.entr(prob.masked_fill(prob == 0, 1.0)).sum(dim=-1)
+    if prob.requires_grad:
+        # The slope at probability 0 is infinite, and times 0 would be NaN; 1 adds nothing either.
+        prob = prob.masked_fill(prob == 0, 1.0)
+    raw = torch.special.entr(prob).sum(dim=-1)
     return raw.clamp(0.0, max_entropy(logits.shape[-1]))
 
 

@@ -1,20 +1,20 @@
 """Inference that really leaves early: what a policy does not ask for is never computed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from hbnlab.collect import default_batch_size, image_batches
-from hbnlab.costs import PartMacs, part_macs
+from hbnlab.costs import part_macs
 from hbnlab.data.split import Split
 from hbnlab.models.network import EarlyExitNetwork, evaluation_mode
 from hbnlab.policies import ExitView, Policy, policy_macs
-from hbnlab.policies.base import GOES_ON
-from hbnlab.progress import progress_bar
+from hbnlab.policies.base import AMBIGUOUS, GOES_ON
 from hbnlab.records import Decisions
 
 
@@ -87,17 +87,15 @@ def predict(
     policy.check_fits(network.head_mask, network.hierarchy, network.has_gate)
     size = batch_size if batch_size is not None else default_batch_size(network.device)
     by_batch = policy.view_batch_size
-    chunks = image_batches(network, images, by_batch or size)
-    macs = part_macs(network)
-    start = time.perf_counter()
+    bar_title = f"{network.name} leaving early" if progress else None
+    chunks = image_batches(network, images, by_batch or size, bar_title=bar_title)
     descent = _Descent(network, policy, len(images), size if pool and not by_batch else None)
-    bar = progress_bar(len(images), f"{network.name} leaving early", "image", visible=progress)
-    with torch.inference_mode(), evaluation_mode(network), bar:
+    start = time.perf_counter()
+    with torch.inference_mode(), evaluation_mode(network):
         for chunk in chunks:
             descent.enter(chunk)
-            bar.update(len(chunk))
         descent.finish()
-    return descent.decisions(macs, start)
+    return descent.decisions(start)
 
 
 _Group = dict[str | tuple[int, int], Tensor]
@@ -127,13 +125,15 @@ class _Descent:
         self.policy = policy
         self.pool_size = pool_size
         self.last = network.num_exits - 1
+        self.macs = part_macs(network)
+        self.costs = policy_macs(policy, *self.macs)
         self.consulted = policy.consulted_exits(network.num_exits)
         self.entered = 0
         self.per_stage, self.per_branch = [0] * network.num_exits, [0] * network.num_exits
         self.waiting: list[list[_Group]] = [[] for _ in range(network.num_exits)]
-        # One row per column of decisions: exit, level, class. Made outside of inference mode, so
-        # that it can be used like any tensor.
-        self.answers = torch.full((3, num_images), -1, device=network.device)
+        # One row per column of decisions: exit, level, class, MACs. Made outside of inference mode,
+        # so that it can be used like any tensor.
+        self.answers = torch.full((4, num_images), GOES_ON, device=network.device)
 
     def enter(self, images: Tensor) -> None:
         """Take a chunk as far as it fills batches."""
@@ -181,14 +181,16 @@ class _Descent:
         if output.gate is not None:
             group["gate"] = output.gate.float()
         levels = self.policy.step(exit_index, self._view(exit_index, group))
-        self._write(exit_index, levels, group)
         if exit_index == self.last:
+            self._write(exit_index, levels, group, answered=range(len(output.logits)))
             return None
-        staying = (levels == GOES_ON).nonzero().flatten()  # the one wait for the device
-        if len(staying) == len(levels):
+        known = levels.tolist()  # the one wait for the device
+        self._write(exit_index, levels, group, answered=set(known))
+        staying = [row for row, level in enumerate(known) if level == GOES_ON]
+        if len(staying) == len(known):
             return group
-        self._check_together(len(staying), len(levels))
-        return _take(group, staying) if len(staying) else None
+        self._check_together(len(staying), len(known))
+        return _take(group, torch.tensor(staying, device=levels.device)) if staying else None
 
     def _view(self, exit_index: int, group: _Group) -> ExitView:
         levels = range(self.network.hierarchy.num_levels)
@@ -199,15 +201,22 @@ class _Descent:
             batch_size=self.policy.view_batch_size,
         )
 
-    def _write(self, exit_index: int, levels: Int[Tensor, " image"], group: _Group) -> None:
+    def _write(
+        self,
+        exit_index: int,
+        levels: Int[Tensor, " image"],
+        group: _Group,
+        *,
+        answered: Iterable[int],
+    ) -> None:
         """Write down the answers; an image that goes on is answered again later."""
+        cells = [(exit_index, level) for level in answered if (exit_index, level) in group]
         prediction = levels
-        for level in range(self.network.hierarchy.num_levels):
-            if (exit_index, level) in group:
-                best = group[exit_index, level].argmax(dim=-1)
-                prediction = torch.where(levels == level, best, prediction)
-        exits = torch.full_like(levels, exit_index)
-        self.answers[:, group["rows"]] = torch.stack([exits, levels, prediction])
+        for number, cell in enumerate(cells):
+            best = group[cell].argmax(dim=-1)
+            prediction = best if number == 0 else torch.where(levels == cell[1], best, prediction)
+        exits, macs = (torch.full_like(levels, n) for n in (exit_index, self.costs[exit_index]))
+        self.answers.index_copy_(1, group["rows"], torch.stack([exits, levels, prediction, macs]))
 
     def _check_together(self, staying: int, there: int) -> None:
         if staying and self.policy.view_batch_size is not None:
@@ -216,18 +225,19 @@ class _Descent:
                 f"{self.policy}"
             )
 
-    def decisions(self, macs: PartMacs, start: float) -> EarlyDecisions:
+    def decisions(self, start: float) -> EarlyDecisions:
         """Put the answers together, on the processor."""
-        exit_index, level_index, prediction = self.answers.cpu()
+        exit_index, level_index, prediction, macs = self.answers.cpu()
         seconds = time.perf_counter() - start
-        self.policy.check_answered(exit_index, level_index, self.network.head_mask)
-        costs = torch.tensor(policy_macs(self.policy, *macs))
-        ran = zip((*self.per_stage, *self.per_branch), (*macs.stages, *macs.branches), strict=True)
+        levels = level_index.tolist()
+        twice, never = levels.count(AMBIGUOUS), levels.count(GOES_ON)
+        self.policy.check_answered(twice=twice, never=never, total=len(levels))
+        ran = zip((*self.per_stage, *self.per_branch), chain(*self.macs), strict=True)
         return EarlyDecisions(
             exit_index,
             level_index,
             prediction,
-            macs=costs[exit_index],
+            macs,
             images_per_stage=tuple(self.per_stage),
             images_per_branch=tuple(self.per_branch),
             total_macs=sum(images * cost for images, cost in ran),
