@@ -45,11 +45,11 @@ def build(
     trunk = alexnet.trunk(width, dropout)
     if name == "alexnet":
         trunk = trunk.with_last_exit_only()
-    mask = heads or study_head_mask(name, len(trunk.stages), hierarchy.num_levels)
+    study = study_head_mask(name, len(trunk.stages), hierarchy.num_levels)
     return EarlyExitNetwork(
         *trunk[:3],
         hierarchy,
-        heads=mask,
+        heads=study if heads is None else heads,
         gated=name == "ag-hbn",
         image_shape=trunk.image_shape,
         name=name,
