@@ -258,8 +258,8 @@ def test_a_wrong_knob_or_size_is_refused(options, message):
 @pytest.mark.parametrize(
     ("classes", "difficulty", "message"),
     [
-        ([100], [0.5], r"classes must be in 0..99, got 100..100"),
-        ([-1, 3], [0.5, 0.5], r"classes must be in 0..99, got -1..3"),
+        ([100], [0.5], r"labels of level 'fine' must be in 0..99, got 100..100"),
+        ([-1, 3], [0.5, 0.5], r"labels of level 'fine' must be in 0..99, got -1..3"),
         ([1], [1.25], r"difficulty must be in \[0, 1\], got 1.25..1.25"),
         ([1, 2], [0.5, float("nan")], r"difficulty must be in \[0, 1\], got nan"),
     ],

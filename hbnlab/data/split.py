@@ -144,13 +144,13 @@ class Split(ABC):
         """
         if size < 1:
             raise ValueError(f"batch size must be at least 1, got {size}")
-        shuffle = generator is not None if shuffle is None else shuffle
         if generator is None and (augment or shuffle):
             raise ValueError(
                 f"random batches need a generator, got augment={augment}, shuffle={shuffle} "
                 "and no generator"
             )
-        return self._iterate(size, augment, generator, shuffle, min_size)
+        batches = self.batch_indices(size, generator, shuffle, min_size=min_size)
+        return self._iterate(batches, generator if augment else None)
 
     def batch_indices(
         self,
@@ -177,17 +177,11 @@ class Split(ABC):
         return batches
 
     def _iterate(
-        self,
-        size: int,
-        augment: bool,
-        generator: torch.Generator | None,
-        shuffle: bool,
-        min_size: int,
+        self, batches: Sequence[Tensor], augment: torch.Generator | None
     ) -> Iterator[Batch]:
-        batches = self.batch_indices(size, generator, shuffle, min_size=min_size)
         for indices, images in zip(batches, self._read(batches), strict=True):
-            if augment and generator is not None:
-                images = augment_images(images, self.augmentations, generator)
+            if augment is not None:
+                images = augment_images(images, self.augmentations, augment)
             yield self.normalise(images), self.labels.index_select(0, indices)
 
     def normalise(self, images: UInt8[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 h w"]:

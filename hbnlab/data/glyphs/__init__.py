@@ -133,9 +133,7 @@ def _check(classes: Tensor, difficulty: Tensor) -> None:
             "classes and difficulty must have the same length, at least 1, "
             f"got {len(classes)} and {len(difficulty)}"
         )
-    low, high = int(classes.min()), int(classes.max())
-    if low < 0 or high >= GLYPHS.num_classes[-1]:
-        raise ValueError(f"classes must be in 0..{GLYPHS.num_classes[-1] - 1}, got {low}..{high}")
+    GLYPHS.lift_labels(classes, GLYPHS.finest)  # refuses unknown classes
     easiest, hardest = float(difficulty.min()), float(difficulty.max())
     if not 0 <= easiest <= hardest <= 1 or math.isnan(easiest):
         raise ValueError(f"difficulty must be in [0, 1], got {easiest}..{hardest}")
