@@ -10,12 +10,7 @@ from torch import Tensor
 
 from hbnlab.types import Number
 
-_KINDS = {
-    bool: (bool, "True or False"),
-    int: (int | float, "a whole number"),
-    float: (int | float, "a number"),
-    str: (str, "a text"),
-}
+_KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -170,9 +165,9 @@ def _difference(answer: Any, expected: Any, tolerance: Number) -> str:
     if isinstance(expected, tuple | list):
         return _list_difference(answer, expected, tolerance)
     answer = _unpacked(answer)
-    kinds, words = _KINDS[type(expected)]
+    kinds = {bool: bool, int: int | float, float: int | float, str: str}[type(expected)]
     if not isinstance(answer, kinds) or isinstance(answer, bool) != isinstance(expected, bool):
-        return f"{words} is expected, got {_phrase(answer)}"
+        return f"{_KINDS[type(expected)]} is expected, got {_phrase(answer)}"
     if isinstance(expected, str):
         same = answer.strip().casefold() == expected.strip().casefold()
         return "" if same else f"{_phrase(answer)} is not it"
