@@ -1,11 +1,11 @@
-"""The figures of ``run_bench`` as lines to read."""
+"""The figures of ``run_bench`` as lines of text."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def format_bench(result: Mapping[str, Any]) -> str:
-    """Say what was measured, each figure beside its limits and its target.
+    """Say what was measured, each figure beside its limits.
 
     Args:
         result: what ``run_bench`` returned, or the same read from a file.
@@ -31,24 +31,13 @@ def format_bench(result: Mapping[str, Any]) -> str:
 
 
 def _row_lines(row: Mapping[str, Any]) -> list[str]:
-    """The figure with its range and target, and a line for each limit."""
-    spread = f"({_number(row['lowest'])} - {_number(row['highest'])})"
-    line = f"{row['name']:<50} {_number(row['value']):>9} {spread:<18} {_target(row)}"
+    """The figure with its range, and a line for each limit."""
+    ends = f"({_number(row['lowest'])} - {_number(row['highest'])})"
     limits = [
         f"    {name + ' ' + _number(limit):<46} {row['value'] / limit:>9.0%} of it"
         for name, limit in row["limits"].items()
     ]
-    return [line.rstrip(), *limits]
-
-
-def _target(row: Mapping[str, Any]) -> str:
-    if row["met"] is None:
-        return ""
-    verdict = "met" if row["met"] else "MISSED"
-    if row["at_most"] is not None:
-        return f"target at most {_number(row['at_most'])}: {verdict}"
-    of = f" of {row['of']}" if row["of"] else ""
-    return f"target at least {_number(row['at_least'])}{of}: {verdict}"
+    return [f"{row['name']:<50} {_number(row['value']):>9} {ends}", *limits]
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Time: one clock for each kind of machine, and measurements that take turns."""
+"""Time: a clock for each kind of machine, and measurements that take turns."""
 
 import contextlib
 import statistics
@@ -11,10 +11,10 @@ Times = Mapping[str, Sequence[float]]
 
 
 class Clock:
-    """Seconds, of the processor's time where that says what work took.
+    """Seconds: processor time where that measures the work, else wall time.
 
-    The time of one thread is not disturbed by other processes that want the processor too. With
-    several threads, or a GPU, only the time on the wall says how long the work took.
+    Other processes do not disturb the processor time of one thread. With several threads, or a GPU,
+    only wall time says how long the work took.
     """
 
     def __init__(self, device: torch.device, threads: int) -> None:
@@ -27,7 +27,7 @@ class Clock:
         return "processor time" if self._by_processor else "wall time"
 
     def now(self) -> float:
-        """Seconds since some moment, once the device has done what it was told."""
+        """Seconds since some moment, after the device has finished its work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.process_time() if self._by_processor else time.perf_counter()
@@ -47,12 +47,12 @@ def in_turn(
     """Measure works one after the other, again and again, so that drift meets all of them alike.
 
     Args:
-        works: each gives the seconds of its parts by name.
-        rounds: how often; one round more, the first, warms up and is left out.
+        works: each returns the seconds of its parts by name.
+        rounds: number of rounds; one more, the first, warms up and is left out.
         on_round: called after every round.
 
     Returns:
-        The seconds of every part, one value a round.
+        The seconds of every part, one value per round.
     """
     times: dict[str, list[float]] = {}
     for number in range(rounds + 1):
@@ -77,7 +77,7 @@ def medians(times: Times) -> dict[str, float]:
 
 @contextlib.contextmanager
 def threads_set(threads: int) -> Iterator[None]:
-    """Let torch compute on so many threads, for a while."""
+    """Let torch compute with so many threads within the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

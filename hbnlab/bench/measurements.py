@@ -1,9 +1,10 @@
-"""``run_bench``: make the work, measure in turn, and say what came out as plain data."""
+"""``run_bench``: make the work, measure in turn, and return the result as plain data."""
 
 import os
 import platform
 from typing import Any
 
+import numpy as np
 import torch
 
 from hbnlab import models
@@ -11,18 +12,32 @@ from hbnlab.bench.clock import Clock, Times, in_turn, medians, threads_set
 from hbnlab.bench.comparisons import make_rows
 from hbnlab.bench.speed_limits import flops_to_exits, peak_flops
 from hbnlab.bench.workload import Work
-from hbnlab.collect import collect_records
+from hbnlab.collect import collect_records, default_batch_size
 from hbnlab.inference import predict
+from hbnlab.models import EarlyExitNetwork
 from hbnlab.policies import EntropyThreshold, fit_thresholds
 from hbnlab.progress import progress_bar
 from hbnlab.training.device import choose_device
 from hbnlab.trees import CIFAR100
 
-SHARES = (0.60, 0.25, 0.15)
 TOLERANCES = tuple(step / 49 for step in range(50))
 
 
+def leaving_shares(num_exits: int) -> list[float]:
+    """The shares of the images that leave at each exit in the benchmark, first to last.
+
+    Of three exits 60, 25 and 15 %; other numbers of exits follow the same curve.
+    """
+    staying = np.interp(
+        [exit_index / num_exits for exit_index in range(num_exits + 1)],
+        [0.0, 1 / 3, 2 / 3, 1.0],
+        [1.0, 0.40, 0.15, 0.0],
+    )
+    return [round(float(share), 6) for share in staying[:-1] - staying[1:]]
+
+
 def run_bench(
+    network: EarlyExitNetwork | None = None,
     *,
     width: float = 1.0,
     num_images: int = 2048,
@@ -33,34 +48,33 @@ def run_bench(
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Measure Gran-HBN leaving early, and one pass for 150 policies against a run for each.
+    """Measure leaving early, and one pass for 50 policies per exit against a run for each policy.
 
-    The network has random weights and the images are noise: what an image shows changes no time,
-    and the thresholds are set so that 60, 25 and 15 % leave at exits 1, 2 and 3. All variants take
-    turns in one process; a figure is the median over the rounds of the ratio within a round.
+    The images are noise: the content of an image changes no time, and the thresholds are set so
+    that ``leaving_shares`` leave at each exit. All variants take turns in one process; a figure is
+    the median over the rounds of the ratio within a round.
 
     Scaled up from samples are the loop over single images (24 that leave at each exit) and the runs
-    for every policy (the first 512 images, one tolerance an exit, for a tolerance costs no time).
+    for every policy (the first 512 images, one policy per exit, because a tolerance costs no time).
 
     Args:
-        width: of the network.
-        num_images: how many; more make the figures steadier.
-        batch_size: images a batch; None is 64 on a processor and 512 elsewhere.
+        network: with any number of exits and levels; None = Gran-HBN with random weights.
+        width: of Gran-HBN.
+        num_images: number of images; more give steadier figures.
+        batch_size: images per batch; None is 64 on a processor and 512 elsewhere.
         rounds: measurements of everything, beside one that warms up.
-        threads: of a processor. With one, processor time counts, which other processes disturb
-            little; with more, the time on the wall.
+        threads: of a processor. With one, processor time is measured, which other processes
+            disturb little; with more, wall time.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         seed: of weights and images.
         progress: show a bar.
 
     Returns:
         Plain data for JSON. ``settings``: all that the figures depend on. ``shares``: of the images
-        that left at each exit. ``flops_to_exits``: of one image. ``peak_gflops``: a second, the
+        that left at each exit. ``flops_to_exits``: per image. ``peak_gflops``: per second, the
         compute roof. ``seconds``: the median of everything timed, for all images.
         ``images_per_second``: of the variants. ``rows``: the comparisons, each with ``name``,
-        ``value``, ``lowest`` and ``highest`` of its ``rounds``, ``limits`` by name, and its target:
-        ``at_least`` (as a share of the limit ``of``, where that is not None) or ``at_most``, and
-        whether it is ``met`` (None without a target).
+        ``value``, ``lowest`` and ``highest`` of its ``rounds``, and ``limits`` by name.
 
     Raises:
         ValueError: for a count below 1, or a device that is not there.
@@ -69,12 +83,13 @@ def run_bench(
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, got {value}")
     where = choose_device(device)
-    if batch_size is None:
-        batch_size = 64 if where.type == "cpu" else 512
+    batch_size = batch_size or default_batch_size(where)
+    if network is None:
+        network = models.create("gran-hbn", CIFAR100, width=width, seed=seed)
     with threads_set(threads), progress_bar(rounds + 1, "bench", "round", visible=progress) as bar:
-        work = _make_work(width, num_images, batch_size, Clock(where, threads), seed)
+        work = _make_work(network, num_images, batch_size, Clock(where, threads), seed)
         times = in_turn(work.variants(), rounds, bar.update)
-    settings = {"network": work.network.name, "width": width, "images": num_images}
+    settings = {"network": network.name, "width": network.width, "images": num_images}
     settings |= {"batch_size": batch_size, "rounds": rounds, "threads": threads, "seed": seed}
     settings |= {"clock": work.clock.name, "device": where.type, "machine": _machine(where)}
     return {"settings": settings | {"torch": torch.__version__}} | _result(work, times)
@@ -96,13 +111,16 @@ def _result(work: Work, times: Times) -> dict[str, Any]:
     }
 
 
-def _make_work(width: float, num_images: int, batch_size: int, clock: Clock, seed: int) -> Work:
+def _make_work(
+    network: EarlyExitNetwork, num_images: int, batch_size: int, clock: Clock, seed: int
+) -> Work:
     generator = torch.Generator().manual_seed(seed)
-    network = models.create("gran-hbn", CIFAR100, width=width, seed=seed).eval().to(clock.device)
+    network = network.eval().to(clock.device)
     images = torch.randn(num_images, *network.image_shape, generator=generator).to(clock.device)
-    labels = torch.randint(CIFAR100.num_classes[-1], (num_images,), generator=generator)
+    labels = torch.randint(network.hierarchy.num_classes[-1], (num_images,), generator=generator)
     records = collect_records(network, (images, labels), batch_size=batch_size)
-    policy = fit_thresholds(EntropyThreshold((0.0, 0.0)), records, SHARES)
+    shares = leaving_shares(network.num_exits)
+    policy = fit_thresholds(EntropyThreshold([0.0] * (len(shares) - 1)), records, shares)
     return Work(
         network=network,
         images=images,

@@ -1,4 +1,4 @@
-"""The most that could be saved, from FLOPs and from measured times: what results are held to."""
+"""The most that could be saved, by FLOPs and by measured times."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,11 +6,11 @@ from hbnlab.costs import branch_macs, macs_to_exits, stage_macs
 from hbnlab.models import EarlyExitNetwork
 from hbnlab.policies import ForcedExit, policy_macs
 
-Costs = Sequence[int] | Sequence[float]  # FLOPs or seconds, one an exit
+Costs = Sequence[int] | Sequence[float]  # FLOPs or seconds, one per exit
 
 
 def early_exit_limit(costs: Costs, shares: Sequence[float]) -> float:
-    """Speed-up of leaving early over running to the last exit, if nothing else cost anything.
+    """Speed-up of leaving early over running to the last exit, if nothing else took time.
 
     Args:
         costs: FLOPs or seconds up to each exit, c_k.
@@ -39,16 +39,16 @@ def mean_cost(costs: Costs, shares: Sequence[float]) -> float:
 
 
 def flops_to_exits(network: EarlyExitNetwork) -> list[int]:
-    """FLOPs of an image up to each exit, every branch on the way included."""
+    """FLOPs per image up to each exit, including every branch on the way."""
     return [2 * macs for macs in macs_to_exits(network)]
 
 
 def pruned_flops_to_exits(network: EarlyExitNetwork) -> list[int]:
-    """FLOPs of an image up to each exit when no other branch is looked at."""
+    """FLOPs per image up to each exit when no other branch is consulted."""
     macs = stage_macs(network), branch_macs(network)
     return [2 * policy_macs(ForcedExit(e), *macs)[e] for e in range(network.num_exits)]
 
 
 def peak_flops(seconds: Mapping[str, float]) -> float:
-    """FLOPs a second of the better of matrix product and convolution, timed by ``Work.peak``."""
+    """FLOPs per second of the faster of matrix product and convolution, timed by ``Work.peak``."""
     return 1e12 / min(seconds["10^12 FLOPs, matrix"], seconds["10^12 FLOPs, convolution"])

@@ -1,4 +1,4 @@
-"""The works that are measured against each other, on one network and one set of images."""
+"""The variants that are measured against each other, on one network and one set of images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from torch.nn import functional
 from hbnlab.bench.clock import Clock
 from hbnlab.collect import collect_records
 from hbnlab.entropy import entropy
+from hbnlab.head_mask import finest_level
 from hbnlab.inference import predict
 from hbnlab.metrics import sweep
 from hbnlab.models import EarlyExitNetwork
-from hbnlab.policies import EntropyThreshold, ExitView, FineTolerance
+from hbnlab.policies import EntropyThreshold, ExitView, FineTolerance, Policy
 
 # What takes long and grows with the number of images is measured on some of them and scaled up:
 # the loop over single images on so many that leave at each exit, the runs for policies on so many.
@@ -23,7 +24,7 @@ IMAGES_AGAIN = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Everything that is timed; each method runs once and gives the seconds of its parts.
+    """Everything that is timed; each method runs once and returns the seconds of its parts.
 
     Attributes:
         network: in evaluation mode, on its device.
@@ -31,9 +32,9 @@ class Work:
         labels: finest classes, in ordinary memory.
         policy: under which the images leave early.
         leaving: the exit of each image under that policy, from 0.
-        tolerances: a FineTolerance policy for each of these and each exit makes the sweep.
-        batch_size: images a batch.
-        clock: what measures.
+        tolerances: one policy for each of these at each exit makes the sweep.
+        batch_size: images per batch.
+        clock: measures the time.
     """
 
     network: EarlyExitNetwork
@@ -51,16 +52,19 @@ class Work:
         return range(self.network.num_exits)
 
     @property
-    def policies(self) -> list[FineTolerance]:
-        """The rules of the study's sweep: every image leaves at one exit, for every tolerance."""
-        return [
-            FineTolerance.at_exit(exit_index, self.network.num_exits, tolerance)
-            for exit_index in self.exits
-            for tolerance in self.tolerances
-        ]
+    def policies(self) -> list[Policy]:
+        """The study's sweep: every image leaves at one exit, for every tolerance."""
+        return [self._policy(e, tolerance) for e in self.exits for tolerance in self.tolerances]
+
+    def _policy(self, exit_index: int, tolerance: float) -> Policy:
+        """All images leave at one exit: by a fine tolerance where every exit has two heads."""
+        mask, num_exits = self.network.head_mask, self.network.num_exits
+        if len(mask[0]) > 1 and all(row[0] and row[-1] for row in mask):
+            return FineTolerance.at_exit(exit_index, num_exits, tolerance)
+        return EntropyThreshold.at_exit(exit_index, num_exits)
 
     def variants(self) -> list[Callable[[], dict[str, float]]]:
-        """All of it, those first that are compared with one another."""
+        """All methods that are timed; those that are compared with one another come first."""
         return [
             self.all_exits,
             self.leaving_early,
@@ -82,7 +86,7 @@ class Work:
         return {"all exits, contiguous": seconds}
 
     def parts(self) -> dict[str, float]:
-        """Every stage and every branch for itself, on full batches: the seconds up to each exit."""
+        """Every stage and every branch by itself, on full batches: the seconds up to each exit."""
         seconds = [0.0 for _ in self.exits]
         with torch.inference_mode():
             for chunk in self._chunks():
@@ -95,7 +99,7 @@ class Work:
         return {f"to exit {index + 1}": sum(seconds[: index + 1]) for index in self.exits}
 
     def leaving_early(self) -> dict[str, float]:
-        """Leaving early, with and without those who go on being pooled."""
+        """Leaving early, with and without pooling the images that stay."""
 
         def run(pool: bool) -> float:
             return self.clock.time(
@@ -130,14 +134,14 @@ class Work:
         return {"records": collect, "policies": evaluate, "one pass": collect + evaluate}
 
     def runs_again(self) -> dict[str, float]:
-        """A run for every policy, scaled up from one policy an exit: a tolerance costs no time.
+        """A run for every policy, scaled up from one policy per exit: a tolerance costs no time.
 
-        As the study does, which runs every branch on the way; and by leaving early, which does not.
+        Once as the study does, running every branch on the way; once leaving early, without them.
         """
         study, early = 0.0, 0.0
         images, middle = self.images[:IMAGES_AGAIN], self.tolerances[len(self.tolerances) // 2]
         for exit_index in self.exits:
-            policy = FineTolerance.at_exit(exit_index, self.network.num_exits, middle)
+            policy = self._policy(exit_index, middle)
             study += self.clock.time(lambda p=policy, e=exit_index: self._run(images, p, e))
             early += self.clock.time(
                 lambda p=policy: predict(self.network, images, p, self.batch_size)
@@ -149,7 +153,7 @@ class Work:
         }
 
     def peak(self) -> dict[str, float]:
-        """Seconds of 10^12 FLOPs at the best that this machine does here."""
+        """Seconds for 10^12 FLOPs at the best rate of this machine."""
         scale = 8 if self.images.is_cuda else 1
         square = torch.ones(1024 * scale, 1024 * scale, device=self.images.device)
         pixels = torch.ones(64 * scale**2, 256, 8, 8, device=self.images.device)
@@ -179,12 +183,13 @@ class Work:
             hidden = image[None]
             for exit_index, threshold in enumerate([*self.policy.thresholds, float("inf")]):
                 hidden = self.network.run_stage(exit_index, hidden)
-                fine = self.network.run_branch(exit_index, hidden).logits[-1]
-                if fine is not None and entropy(fine).item() < threshold:
+                finest = finest_level(self.network.head_mask[exit_index])
+                logits = self.network.run_branch(exit_index, hidden).logits[finest]
+                if logits is not None and entropy(logits).item() < threshold:
                     break
 
     @torch.inference_mode()
-    def _run(self, images: Tensor, policy: FineTolerance, last: int) -> None:
+    def _run(self, images: Tensor, policy: Policy, last: int) -> None:
         for chunk in images.split(self.batch_size):
             hidden, logits = chunk.contiguous(memory_format=torch.channels_last), []
             for exit_index in range(last + 1):
