@@ -8,7 +8,7 @@
 | results, seeds | the numbers of one network, and of several seeds |
 | figures | which figures there are |
 | report_tables | which tables there are |
-| page | report.md; differences.md is part of it |
+| page, prose | report.md, with the texts in differences.md, figures.md and tables.md |
 | published | the study's own numbers |
 | reproduction | all steps, from a plan to the folder |
 """

@@ -15,6 +15,7 @@ from hbnlab.metrics import Evaluation, PublishedResults, sweep
 from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGate, budget_policies
 from hbnlab.progress import progress_bar
 from hbnlab.report.measured import Measured
+from hbnlab.report.prose import prose_rows
 from hbnlab.report.protocol import STUDY_TOLERANCES, Protocol, has_two_heads
 from hbnlab.report.published import published_results
 from hbnlab.run_folder import TOLERANCES, report_policies
@@ -110,18 +111,16 @@ class Figure:
     """One figure of a report.
 
     Attributes:
-        name: of its files.
-        title: above it in the report.
-        note: how to read it, below it.
+        name: of its files; figures.md has its title, and a note on how to read it.
         draw: makes it.
         applies: whether the subject has what it shows.
+        network: of one network of the report; None = of the main one, or of all.
     """
 
     name: str
-    title: str
-    note: str
     draw: Callable[[Subject], Any]
     applies: Callable[[Subject], bool] = lambda subject: True
+    network: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,13 +148,17 @@ def draw_figures(subject: Subject, *, progress: bool = True) -> list[FigureFile]
     """Draw all figures that apply; one that fails fails the report."""
     wanted = [figure for figure in FIGURES if figure.applies(subject)]
     wanted += _of_training(subject.networks)
-    words, drawn = subject.words(), []
+    prose = {row["name"]: row for row in prose_rows("figures")}
+    drawn = []
     with progress_bar(len(wanted), "figures", "figure", visible=progress) as bar:
         for figure in wanted:
             bar.set_postfix_str(figure.name)
-            title, note = (text.format(**words) for text in (figure.title, figure.note))
+            words = subject.words() | ({"network": figure.network} if figure.network else {})
+            texts = prose[figure.name]
+            title, note = (texts[key].format(**words) for key in ("title", "note"))
             files = plots.to_files(figure.draw(subject))
-            drawn.append(FigureFile(figure.name, title, note, files))
+            name = f"{figure.name}-{figure.network}" if figure.network else figure.name
+            drawn.append(FigureFile(name, title, note, files))
             bar.update()
     return drawn
 
@@ -168,18 +171,16 @@ def _of_training(networks: Mapping[str, Measured]) -> Iterator[Figure]:
             continue
         if history.of_phase("train").epochs:
             yield Figure(
-                f"training-{name}",
-                f"{name}: training",
-                "Validation images; dashed lines are coarse, solid lines fine.",
+                "training",
                 # Bound here, because the loop moves on before the figure is drawn.
                 lambda _, h=history, tree=hierarchy: plots.training_curves(h, tree),
+                network=name,
             )
         if history.of_phase("post-train").epochs:
             yield Figure(
-                f"post-training-{name}",
-                f"{name}: post-training of the gate",
-                "The product is high where the gate asks for fine answers that are right.",
+                "post-training",
                 lambda _, h=history: plots.post_training_curve(h),
+                network=name,
             )
 
 
@@ -237,105 +238,48 @@ def _budgets(measured: Measured) -> list[Evaluation]:
 
 
 FIGURES = (
-    Figure(
-        "network",
-        "{network}: where the images leave",
-        "Policy: {policy}, thresholds fitted on validation images. The width of a band is the "
-        "share of the images that takes that way.",
-        _network,
-        lambda s: s.ours and s.early,
-    ),
-    Figure(
-        "leaving",
-        "{network}: images that leave early and late",
-        "The first images of each exit among {first}, in the order of the data set; same policy as "
-        "above.",
-        _leaving_images,
-        lambda s: s.ours and s.early,
-    ),
-    Figure(
-        "figure-3-tolerance",
-        "The study's figure 3: accuracy and specificity against the tolerance ({network})",
-        "Decided by {by}; all images leave at the exit of the column.",
-        _tolerance,
-        lambda s: s.two_heads,
-    ),
+    Figure("network", _network, lambda s: s.ours and s.early),
+    Figure("leaving", _leaving_images, lambda s: s.ours and s.early),
+    Figure("figure-3-tolerance", _tolerance, lambda s: s.two_heads),
     Figure(
         "figure-4-specificity",
-        "The study's figure 4: accuracy against specificity",
-        "Decided by {by}, with a gate by single images; all leave at the exit of the panel.",
         lambda s: plots.accuracy_against_specificity(
             s.records, batch_size=s.batch_size, published=s.published
         ),
     ),
     Figure(
         "figure-5-entropies",
-        "The study's figure 5: fine and coarse entropies ({network})",
-        f"Means of batches of {STUDY_MEANS} images, as in the study.",
         lambda s: plots.entropies(s.main.test, batch_size=STUDY_MEANS),
         lambda s: s.two_heads,
     ),
-    Figure(
-        "flops",
-        "Accuracy against FLOPs",
-        "FLOPs as the study counts them, including every branch on the way.",
-        lambda s: plots.accuracy_against_flops(s.records, published=s.published),
-    ),
-    Figure(
-        "confusion",
-        "{network}: what the last exit confuses",
-        "Mistakes inside a box would have been right answers at the coarse level.",
-        lambda s: plots.confusion_matrix(s.main.test),
-    ),
+    Figure("flops", lambda s: plots.accuracy_against_flops(s.records, published=s.published)),
+    Figure("confusion", lambda s: plots.confusion_matrix(s.main.test)),
     Figure(
         "entropies-per-image",
-        "Figure 5, image by image",
-        "The study's figure 5 without means: this is what the policies compare.",
         lambda s: plots.entropies(s.main.test),
         lambda s: s.ours and s.two_heads,
     ),
     Figure(
         "densities",
-        "Overlap of fine and coarse entropy",
-        "Single images, in nats.",
         lambda s: plots.entropy_densities(s.main.test),
         lambda s: s.ours and s.two_heads,
     ),
     Figure(
         "densities-normalised",
-        "Overlap of fine and coarse entropy, each divided by its maximum",
-        "Each entropy divided by ln(classes of its head).",
         lambda s: plots.entropy_densities(s.main.test, normalised=True),
         lambda s: s.ours and s.two_heads,
     ),
     Figure(
         "regions",
-        "Operating region against batch size",
-        "The more images decide together, the narrower the range of tolerances that matters.",
         lambda s: plots.operating_regions(s.main.test, published=s.published),
         lambda s: s.ours and s.two_heads,
     ),
-    Figure(
-        "policies",
-        "{network}: exits and policies",
-        "Diamonds: policies that leave early, thresholds fitted on validation images.",
-        _policies,
-        lambda s: s.ours and s.early,
-    ),
+    Figure("policies", _policies, lambda s: s.ours and s.early),
     Figure(
         "pareto-fronts",
-        "Accuracy, information and FLOPs",
-        f"Thresholds fitted on validation images to {BUDGETS} budgets, after MSDNet (Huang et al., "
-        "2018); Gran-HBN at several tolerances.",
         _pareto_fronts,
         lambda s: s.ours and any(one.test.num_exits > 1 for one in s.networks.values()),
     ),
-    Figure(
-        "reliability",
-        "{network}: can the confidence be trusted?",
-        "On the diagonal, answers with a confidence of 80 % are right in 80 % of the cases.",
-        lambda s: plots.reliability_diagrams(s.main.test),
-        lambda s: s.ours,
-    ),
+    Figure("reliability", lambda s: plots.reliability_diagrams(s.main.test), lambda s: s.ours),
 )
 """All figures but those of the training, in the order of the page."""

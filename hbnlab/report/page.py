@@ -1,11 +1,11 @@
 """The report as a page of Markdown: what was run, tables, figures, differences, files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hbnlab.formatting import millions, percent, plural
 from hbnlab.report.plan import Plan
+from hbnlab.report.prose import prose_rows, prose_text
 from hbnlab.report.report_tables import TABLES
 
 if TYPE_CHECKING:
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 CIFAR100_COMMAND = (
     "hbnlab reproduce --dataset cifar100 --download --weights train --preset paper --paper-protocol"
 )
-_DIFFERENCES = Path(__file__).with_name("differences.md")
 
 
 def write_page(plan: Plan, results: Mapping[str, Any], figures: Sequence["FigureFile"]) -> str:
     """All of report.md; it links the figures from the folder ``figures`` beside it."""
-    tables = (table.markdown(results) for table in TABLES)
+    notes = {row["title"]: row["note"] for row in prose_rows("tables")}
+    tables = (table.markdown(results, notes[table.title]) for table in TABLES)
     parts = [
         *_opening(plan, results),
         *_findings(results),
@@ -39,9 +39,7 @@ def differences() -> list[dict[str, str]]:
 
     Each has ``difference`` (its name), ``study``, ``ours`` and ``--paper-protocol``.
     """
-    lines = _DIFFERENCES.read_text(encoding="utf-8").splitlines()
-    titles, _, *rows = ([cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines)
-    return [dict(zip(titles[1:], row[1:], strict=True)) for row in rows]
+    return prose_rows("differences")
 
 
 def _opening(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
@@ -198,7 +196,7 @@ def _differences(plan: Plan) -> Iterator[str]:
         f"## Where the protocols differ\n\nThis report follows **{this}**. The table says what the "
         "study's paper and code do, and what either report does:\n"
     )
-    yield _DIFFERENCES.read_text(encoding="utf-8")
+    yield prose_text("differences")
 
 
 def _augmentation_note(plan: Plan, results: Mapping[str, Any]) -> str:

@@ -38,25 +38,23 @@ class Table:
     """A section of the page with a table.
 
     Attributes:
-        title: the heading of the section.
-        note: how to read the table, above it.
+        title: the heading of the section; tables.md says how to read the table.
         rows: finds its rows in the results; a table without rows is left out.
         columns: what stands in each column, by its title.
     """
 
     title: str
-    note: str
     rows: Callable[[Mapping[str, Any]], Sequence[Row]]
     columns: Mapping[str, Text]
 
-    def markdown(self, results: Mapping[str, Any]) -> str | None:
-        """The section, or None without rows."""
+    def markdown(self, results: Mapping[str, Any], note: str) -> str | None:
+        """The section with a note above the table, or None without rows."""
         rows = self.rows(results)
         if not rows:
             return None
         cells = [[text(row) for text in self.columns.values()] for row in rows]
-        note = f"{self.note}\n\n" if self.note else ""
-        return f"## {self.title}\n\n{note}{markdown_table(list(self.columns), cells)}"
+        above = f"{note}\n\n" if note else ""
+        return f"## {self.title}\n\n{above}{markdown_table(list(self.columns), cells)}"
 
 
 def number(key: str, *, factor: float | int = 1, digits: int = 3) -> Text:
@@ -255,7 +253,6 @@ _MEANS = max(OVERLAP_BATCHES)
 TABLES = (
     Table(
         "Networks",
-        "",
         _whole_networks,
         {
             "network": _network,
@@ -267,9 +264,6 @@ TABLES = (
     ),
     Table(
         "All images at one exit",
-        "This is the study's table. For Gran-HBN, the study's columns hold its mean over all "
-        "tolerances at which every answer was coarse or every answer was fine, or its value at the "
-        "tolerance named.",
         _section("exits"),
         {
             "network": _network,
@@ -288,9 +282,6 @@ TABLES = (
     ),
     Table(
         "Leaving early",
-        "Thresholds are fitted on validation images so that half of the images that reach an early "
-        "exit leave there; the numbers are from test images. FLOPs are those that run. The study "
-        "publishes no such table.",
         _section("policies"),
         {
             "network": _network,
@@ -303,9 +294,6 @@ TABLES = (
     ),
     Table(
         "Operating region of the tolerance",
-        "The fine tolerances, in nats, between which the share of fine answers rises from 0 to 1. "
-        "When coarse probabilities are sums of fine ones, the region of single images lies within "
-        "bounds that can be proved.",
         _nested("regions", ["exit"], ["heads", "batch_size"]),
         {
             "network": _network,
@@ -321,9 +309,6 @@ TABLES = (
     ),
     Table(
         "Overlap of fine and coarse uncertainty",
-        "Overlap coefficient: the area under the lower of the two densities. AUROC: the "
-        "probability that a fine entropy exceeds the coarse entropy of another image. The study "
-        f"shows means of {_MEANS}.",
         _nested("overlap", ["exit", "normalised"], ["batch_size"]),
         {
             "network": _network,
@@ -338,9 +323,6 @@ TABLES = (
     ),
     Table(
         "Two heads or one",
-        "Area under the curve of precision against recall when every image gets the most "
-        "informative class that is probable enough (Valmadre, 2022): with the exit's own heads, "
-        "and with its fine head summed.",
         _section("curves"),
         {
             "network": _network,
@@ -351,8 +333,6 @@ TABLES = (
     ),
     Table(
         "Severity of mistakes",
-        "Height of the lowest common ancestor of answer and truth, in levels: over the mistakes, "
-        "and over all images, because the first by itself rewards many harmless mistakes.",
         _mistaken,
         {
             "network": _network,
@@ -366,8 +346,6 @@ TABLES = (
     ),
     Table(
         "Calibration",
-        "Expected calibration error (ECE) before and after a temperature fitted on validation "
-        "images, and how well a low entropy tells right answers from wrong ones (AUROC).",
         _section("calibration"),
         {
             "network": _network,

@@ -1,0 +1,15 @@
+"""The prose of a report, kept as Markdown tables beside this file."""
+
+from pathlib import Path
+
+
+def prose_text(name: str) -> str:
+    """A table of prose as it is: ``"differences"``, ``"figures"`` or ``"tables"``."""
+    return Path(__file__).with_name(f"{name}.md").read_text(encoding="utf-8")
+
+
+def prose_rows(name: str) -> list[dict[str, str]]:
+    """Its rows, each by the titles of the columns; columns without a title are left out."""
+    lines = prose_text(name).splitlines()
+    titles, _, *rows = ([cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines)
+    return [{t: cell for t, cell in zip(titles, row, strict=True) if t} for row in rows]
