@@ -192,6 +192,56 @@ def test_no_two_modules_have_the_same_name():
     assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
+POLICY_CLASSES = {
+    node.name
+    for path in (ROOT / "hbnlab" / "policies").glob("*.py")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body
+    if isinstance(node, ast.ClassDef)
+} - {"Policy", "ExitView"}
+
+
+def _type_checks_of_policies(tree: ast.AST) -> list[int]:
+    """Lines that ask for the type of a policy: by naming a class, or by naming a policy."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        asked = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
+        asked += [n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)]
+        of_policy = any("policy" in name or name in POLICY_CLASSES for name in asked)
+        names_class = any(name in POLICY_CLASSES for name in asked)
+        if (node.func.id in ("isinstance", "issubclass") and names_class) or (
+            node.func.id == "type" and len(node.args) == 1 and of_policy
+        ):
+            found.append(node.lineno)
+    return found
+
+
+def test_no_module_outside_policies_branches_on_the_type_of_a_policy():
+    found = {
+        path.relative_to(ROOT).as_posix(): lines
+        for path in SOURCES
+        if path.parent.name != "policies"
+        and (lines := _type_checks_of_policies(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "is_one"),
+    [
+        ("isinstance(rule, FineTolerance)", True),
+        ("issubclass(kind, policies.ThresholdPolicy | int)", True),
+        ("type(self._policy).__name__", True),
+        ("isinstance(policy, Policy)", False),
+        ("isinstance(value, float)", False),
+        ("FineTolerance([0.5], 0.1)", False),
+    ],
+)
+def test_a_branch_on_the_type_of_a_policy_is_seen(code, is_one):
+    assert bool(_type_checks_of_policies(ast.parse(code))) == is_one
+
+
 def test_only_the_command_line_prints():
     prints = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
