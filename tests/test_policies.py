@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from random_records import DEEP, PETS, random_records
 from hbnlab.entropy import entropy
 from hbnlab.metrics import evaluate, sweep
 from hbnlab.policies import (
+    Comparison,
     ConfidenceThreshold,
     EntropyThreshold,
     ExitView,
@@ -583,3 +585,68 @@ def test_policies_to_start_from_are_those_that_the_heads_allow():
     deep = random_records(20, hierarchy=DEEP, heads=[[False, True, True]] * 3)
     assert starting_policies(deep)["fine tolerance"].coarse_level == 1
     assert starting_policies(random_records(20), batch_size=5)["semantic gate"].batch_size == 5
+
+
+EXPLAINED = [
+    *POLICIES,
+    FineTolerance([0.8, INF], -0.1),
+    FineTolerance([0.0, 0.6], INF, "published-code"),
+    SemanticGate([0.5, 0.4]),
+    EntropyThreshold([0.5, 0.4], level=0),
+]
+
+
+@pytest.mark.parametrize("policy", EXPLAINED, ids=repr)
+def test_an_explanation_ends_with_what_the_policy_does(policy):
+    records = random_records(60)
+    decisions = policy.decide(records)
+    for exit_index in policy.consulted_exits(3):
+        view = ExitView.from_records(records, exit_index)
+        for row in range(60):
+            last = policy.explain(view, row, records.hierarchy)[-1]
+            here = exit_index == decisions.exit_index[row]
+            name = records.hierarchy.level_names[decisions.level_index[row]]
+            if exit_index <= decisions.exit_index[row]:
+                assert last.endswith(
+                    f"answer {name}" if here else f"go on to exit {exit_index + 2}"
+                )
+
+
+@pytest.mark.parametrize("policy", EXPLAINED, ids=repr)
+def test_every_comparison_of_an_explanation_is_true_as_it_is_written(policy):
+    records = random_records(60)
+    pattern = re.compile(r"([-\d.]+)(?: - ([-\d.]+))? ([<>]) (\S+): (yes|no)")
+    for exit_index in policy.consulted_exits(3):
+        view = ExitView.from_records(records, exit_index)
+        for line in (x for i in range(60) for x in policy.explain(view, i, records.hierarchy)):
+            for first, second, sign, limit, verdict in pattern.findall(line):
+                value = round(float(first) - float(second or 0), 7)
+                edge = float(limit.replace("∞", "inf"))
+                assert (value < edge if sign == "<" else value > edge) == (verdict == "yes"), line
+
+
+def test_a_comparison_takes_as_many_digits_as_show_its_verdict():
+    near = Comparison("entropy under the threshold", (torch.tensor(0.50004),), 0.5)
+    assert near.line() == "entropy under the threshold? 0.50004 < 0.50000: no"
+    equal = Comparison("gap under the tolerance", (torch.tensor(0.75), torch.tensor(0.25)), 0.5)
+    assert equal.line("go on") == "gap under the tolerance? 0.75 - 0.25 < 0.50: no, go on"
+
+
+def test_policies_that_have_no_numbers_have_no_sliders_and_one_policy_in_their_grid():
+    for policy in (Patience(2), ForcedExit(1, 0)):
+        assert policy.adjustable(PETS) == ()
+        assert policy.grid(random_records()) == [policy]
+    with pytest.raises(ValueError, match="ForcedExit asks for exit 2, level 'fine'"):
+        ForcedExit(1, 1).grid(random_records(heads=SEM))
+
+
+def test_the_sliders_of_the_tolerance_go_beyond_every_gap():
+    *thresholds, tolerance = FineTolerance([0.8, 0.6], 0.3).adjustable(PETS)
+    assert [setting.label for setting in thresholds] == ["threshold, exit 1", "threshold, exit 2"]
+    assert (tolerance.label, tolerance.low, tolerance.high) == ("fine tolerance", -1.1, 1.8)
+    moved = FineTolerance([0.8, 0.6], 0.3).with_setting(tolerance, -0.5)
+    assert moved == FineTolerance([0.8, 0.6], -0.5)
+    assert moved.point_label == "tolerance -0.5"
+    assert FineTolerance([0.8, INF], INF).python_line() == (
+        'FineTolerance([0.8, float("inf")], float("inf"))'
+    )

@@ -22,7 +22,7 @@ from hbnlab.types import Number
 _P = TypeVar("_P", bound="Policy")
 
 GOES_ON, AMBIGUOUS = -1, -2
-"""What ``Policy.step`` says of an image without a level: it goes on; it was answered at two."""
+"""``Policy.step`` returns these for an image that goes on, and for one answered at two levels."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,7 +137,7 @@ def _fitted_threshold(
     policy: ThresholdPolicy, view: ExitView, waiting: Bool[Tensor, " sample"], allowed: int
 ) -> float:
     """The threshold of the view's exit that lets most images leave, but no more than allowed."""
-    everybody, nobody = policy.extreme_thresholds()
+    for_all, for_none = policy.extreme_thresholds()
     sign = 1.0 if policy.comparison == "<" else -1.0
 
     def count(threshold: float) -> int:
@@ -148,11 +148,11 @@ def _fitted_threshold(
         return count(sign * eagerness) <= allowed
 
     if allowed == 0:
-        return nobody
-    most = count(everybody)
-    _check_direction(policy, view.exit_index, most, count(nobody))
+        return for_none
+    most = count(for_all)
+    _check_direction(policy, view.exit_index, most, count(for_none))
     if most <= allowed:
-        return everybody
+        return for_all
     top = policy.highest_score() if math.isfinite(policy.highest_score()) else _FIRST_TOP
     while fits(top) if sign > 0 else not fits(-top):
         top *= 2
@@ -163,12 +163,12 @@ def _fitted_threshold(
 def _check_direction(policy: ThresholdPolicy, exit_index: int, most: int, least: int) -> None:
     """Validate that thresholds act as the class attribute ``comparison`` says."""
     name, number = type(policy).__name__, exit_index + 1
-    everybody, nobody = policy.extreme_thresholds()
+    for_all, for_none = policy.extreme_thresholds()
     if least:
         raise ValueError(
             f"comparison of {name} must be the sign of its answers, got {policy.comparison!r}: at "
-            f"exit {number} the threshold {nobody:g} should let no image leave, but it lets "
-            f"{least}, and {everybody:g} lets {most}"
+            f"exit {number} the threshold {for_none:g} should let no image leave, but it lets "
+            f"{least}, and {for_all:g} lets {most}"
         )
     if not most:
         raise ValueError(

@@ -16,7 +16,7 @@ from hbnlab.policies.view import ExitView
 
 @dataclass(frozen=True)
 class Patience(Policy):
-    """Leave at the first exit whose class, with those of the exits before it, is the same k times.
+    """Leave at the first exit where k exits in a row agree on the class.
 
     Every image decides alone, and every branch is consulted, since the next exit needs its class.
 

@@ -16,9 +16,9 @@ from hbnlab.policies.view import ExitView
 class SemanticGate(TwoLevelPolicy):
     """Leave at exit n if the entropy at the gate's level is strictly under its threshold T_n.
 
-    The gate hangs off the first branch and speaks once: fine if its class 1 wins, coarse if not,
-    a tie included. By batch: fine if it says so for at least half of the images. At the last exit
-    only the gate decides.
+    The gate is attached to the first branch and decides once: fine if its class 1 wins, else
+    coarse, also at a tie. By batch: fine if it says so for at least half of the images. At the last
+    exit only the gate decides.
 
     Attributes:
         coarse_level: level of the coarse answers, for trees of more than two levels.

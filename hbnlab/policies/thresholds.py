@@ -93,19 +93,14 @@ class ThresholdPolicy(Policy):
         """
         if not 0 <= exit_index < num_exits:
             raise ValueError(f"exit_index must be in 0..{num_exits - 1}, got {exit_index}")
-        everybody, nobody = cls.extreme_thresholds()
+        for_all, for_none = cls.extreme_thresholds()
         early = range(num_exits - 1)
-        return cls([everybody if n == exit_index else nobody for n in early], *settings, **more)
+        return cls([for_all if n == exit_index else for_none for n in early], *settings, **more)
 
     @classmethod
     def extreme_thresholds(cls) -> tuple[float, float]:
         """A threshold under which every image leaves, and one under which none does."""
         return (math.inf, 0.0) if cls.comparison == "<" else (0.0, cls.highest_score())
-
-    @property
-    def num_exits(self) -> int:
-        """Number of exits of the networks that the policy fits: one more than thresholds."""
-        return len(self.thresholds) + 1
 
     @property
     def view_batch_size(self) -> int | None:
@@ -118,7 +113,7 @@ class ThresholdPolicy(Policy):
 
     @classmethod
     def highest_score(cls) -> float:
-        """No score of an image is over this."""
+        """The highest score that an image can have."""
         return 1.0 if cls.score in ("confidence", "margin") else math.inf
 
     def consults(self, exit_index: int) -> bool:
@@ -167,7 +162,7 @@ class ThresholdPolicy(Policy):
         return (*thresholds, *others)
 
     def grid(self: _P, records: ExitRecords) -> Sequence[_P]:
-        """The same policy from nobody leaving early to everybody, its other numbers kept.
+        """The same policy with thresholds from those that let no image leave to those that let all.
 
         Thresholds are quantiles of what they are compared with, rounded, in all combinations;
         where these would be too many, all exits take the same quantile.
@@ -200,7 +195,7 @@ class ThresholdPolicy(Policy):
         )
 
     def _threshold_columns(self, records: ExitRecords, number: int) -> list[list[float]]:
-        """For each exit but the last so many thresholds: nobody leaves, quantiles, everybody."""
+        """For each exit but the last, ``number`` thresholds that span the range."""
         low, high = self.threshold_range(records.hierarchy)
         cells = self._cells_of_a_grid(records)
         columns = []

@@ -1,4 +1,4 @@
-"""What a policy may look at when it decides at an exit: everything up to there, no label."""
+"""What a policy sees when it decides at an exit: everything up to there, but no label."""
 
 from collections.abc import Callable, Sequence
 
