@@ -1,7 +1,7 @@
 """Training Gran-HBN on one thread: hbnlab's ``fit`` against a PIL pipeline with plain Adam.
 
 ``fit`` reads whole augmented batches, computes with channels last and updates with fused Adam; its
-time counts everything that it does in a step, the metering too. The other side is what one would
+time counts everything that it does in a step, the scores too. The other side is what one would
 write first: PIL images transformed one at a time by a DataLoader, torch's default memory format,
 ``torch.optim.Adam`` with its defaults. Network, loss, batch size and augmentation are the same.
 After every step of ``fit`` the other side makes one, so that both meet the same machine; what
@@ -47,7 +47,7 @@ class PlainTraining:
         self.batches = itertools.chain.from_iterable(itertools.repeat(loader))
 
     def step(self) -> tuple[float, float]:
-        """Make a step; give the seconds of all of it, and of all but the reading of its batch."""
+        """Make a step, and return its seconds: all of them, and all but those for reading the batch."""
         start = time.process_time()
         images, labels = next(self.batches)
         read = time.process_time()
@@ -123,7 +123,7 @@ def main() -> None:
         for key, value in rows[-1].items():
             print(f"{key.replace('_', ' '):>30}  {value}")
     result = {
-        "what": "whole training steps on one thread, images a second of processor time",
+        "what": "whole training steps on one thread, images per second of processor time",
         "rows": rows,
         "steps": arguments.steps,
         "batch_size": arguments.batch_size,

@@ -51,7 +51,7 @@ def fit(
         checkpoint: where to write the state of the run after each epoch, whole or not at all.
         resume: continue from ``checkpoint`` where it exists; the result is that of a run that was
             never interrupted.
-        progress: show a bar (the environment variable TQDM_DISABLE=1 hides all of them).
+        progress: show a progress bar; the environment variable TQDM_DISABLE=1 hides all bars.
 
     Returns:
         One entry per epoch.
@@ -59,9 +59,9 @@ def fit(
     Raises:
         ValueError: before any training, when network, data and configuration do not fit, or when
             a checkpoint is of another run.
-        FloatingPointError: when a loss or a gradient is not finite, naming the step and the images
-            of its batch. It may come up to 50 steps later; weights and buffers are those from
-            before that step.
+        FloatingPointError: when a loss, a gradient or a running statistic is not finite, naming the
+            step and the images of its batch. It may be raised up to 50 steps later; weights and
+            buffers are those from before that step.
 
     Example:
         >>> from hbnlab import data, models
