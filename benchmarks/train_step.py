@@ -47,7 +47,7 @@ class PlainTraining:
         self.batches = itertools.chain.from_iterable(itertools.repeat(loader))
 
     def step(self) -> tuple[float, float]:
-        """Make a step, and return its seconds: all of them, and all but those for reading the batch."""
+        """Make a step; return its seconds, with and without those for reading the batch."""
         start = time.process_time()
         images, labels = next(self.batches)
         read = time.process_time()
