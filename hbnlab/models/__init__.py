@@ -44,7 +44,7 @@ def create(
         name: ``"alexnet"``, ``"b-alexnet"``, ``"sem-hbn"``, ``"gran-hbn"`` or ``"ag-hbn"``.
         hierarchy: the classes; required without ``weights``, which bring their own.
         width: factor on channels and hidden units; 1.0 where neither it nor weights are given.
-        heads: bool grid (exit, level) that overrides the cells of the study.
+        heads: head mask, ``heads[exit][level]``, in place of the study's.
         dropout: probability in the branches while training.
         seed: of the initialisation; torch's global generator is left as it was.
         weights: a bundled name (``bundled_names()`` lists them) or the path of a weights file or
@@ -52,7 +52,13 @@ def create(
 
     Raises:
         ValueError: for an unknown name, a missing hierarchy, or weights made for another network,
-            width, hierarchy or grid, naming the fields that differ.
+            width, hierarchy or head mask, naming the fields that differ.
+
+    Example:
+        >>> from hbnlab.trees import GLYPHS
+        >>> network = create("gran-hbn", GLYPHS, width=0.1)
+        >>> network.num_exits, create("alexnet", weights="glyphs").width
+        (3, 0.25)
     """
     if name not in NAMES:
         raise ValueError(f"model must be one of {list(NAMES)}, got {name!r}")

@@ -1,4 +1,4 @@
-"""The early-exit network: stages, branches, a grid of heads and, where wanted, a gate."""
+"""The early-exit network: stages, branches, heads and, where wanted, a gate."""
 
 import contextlib
 import math
@@ -45,8 +45,12 @@ class BranchOutput(NamedTuple):
     """What one branch says.
 
     Attributes:
-        logits: one entry a level, (batch, class) or None where the cell has no head.
+        logits: one entry per level, (batch, class) or None where the cell has no head.
         gate: (batch, 2) logits of coarse and fine, or None where no gate hangs off this branch.
+
+    Example:
+        >>> BranchOutput((None, torch.zeros(1, 5)), gate=None).logits[0] is None
+        True
     """
 
     logits: tuple[Tensor | None, ...]
@@ -59,6 +63,11 @@ class ExitOutputs(NamedTuple):
     Attributes:
         logits: ``logits[exit][level]``, (batch, class) or None where the cell has no head.
         gate: (batch, 2) logits of coarse and fine, or None for a network without a gate.
+
+    Example:
+        >>> outputs = ExitOutputs(((None, torch.zeros(1, 5)),), gate=None)
+        >>> outputs.logits[0][1].shape
+        torch.Size([1, 5])
     """
 
     logits: tuple[tuple[Tensor | None, ...], ...]
@@ -87,8 +96,8 @@ class EarlyExitNetwork(nn.Module):
 
     Args:
         stages: pieces of the trunk, in order.
-        branches: one a stage; each turns that stage's output into flat features.
-        features: size of each branch's features.
+        branches: one per stage; each turns that stage's output into flat features.
+        features: number of features of each branch.
         hierarchy: the classes of each level.
         heads: ``heads[exit][level]`` is True where that cell has a head.
         gated: whether the first branch also carries a gate.
@@ -98,6 +107,19 @@ class EarlyExitNetwork(nn.Module):
 
     Raises:
         ValueError: when the parts do not fit one another, or an exit has no head at all.
+
+    Example:
+        >>> from hbnlab.trees import GLYPHS
+        >>> network = EarlyExitNetwork(
+        ...     stages=[nn.MaxPool2d(8), nn.MaxPool2d(2)],
+        ...     branches=[nn.Flatten(), nn.Flatten()],
+        ...     features=[48, 12],
+        ...     hierarchy=GLYPHS,
+        ...     heads=[[True, False], [True, True]],
+        ... )
+        >>> outputs = network(torch.zeros(1, 3, 32, 32))
+        >>> [[cell is not None for cell in row] for row in outputs.logits]
+        [[True, False], [True, True]]
     """
 
     def __init__(
@@ -134,7 +156,7 @@ class EarlyExitNetwork(nn.Module):
 
     @property
     def num_exits(self) -> int:
-        """How many exits there are, one a stage."""
+        """Number of exits, one per stage."""
         return len(self.stages)
 
     @property
@@ -161,7 +183,7 @@ class EarlyExitNetwork(nn.Module):
         return ExitOutputs(tuple(output.logits for output in outputs), outputs[0].gate)
 
     def run_stage(self, exit_index: int, hidden: Tensor) -> Tensor:
-        """Run one piece of the trunk on the output of the piece before it."""
+        """Run one stage on the output of the stage before it."""
         return self.stages[exit_index](hidden)
 
     def run_branch(self, exit_index: int, hidden: Tensor) -> BranchOutput:
@@ -176,7 +198,7 @@ class EarlyExitNetwork(nn.Module):
         return BranchOutput(logits, gate)
 
     def check_images(self, images: Tensor) -> None:
-        """Refuse images that the network was not built for, naming what it takes and what came."""
+        """Validate the type and shape of images."""
         if not images.is_floating_point():
             raise ValueError(
                 "images must be normalised floats, as a split's batches give them, "
@@ -190,12 +212,12 @@ class EarlyExitNetwork(nn.Module):
     def check_data(
         self, name: str, image_shape: Sequence[int], hierarchy: Hierarchy | None = None
     ) -> None:
-        """Refuse data that the network was not built for, naming what it takes and what came.
+        """Validate the image shape and the classes of data.
 
         Args:
             name: of the data.
             image_shape: of one image: channels, height, width.
-            hierarchy: of its labels; None where nobody reads them.
+            hierarchy: of its labels; None where labels are not read.
 
         Raises:
             ValueError: for images of another shape or classes of another tree.
@@ -266,7 +288,11 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 def check_finite(images: Tensor) -> None:
-    """Refuse images (sample, channel, height, width) with NaN or infinity, naming the first."""
+    """Refuse images (sample, channel, height, width) with NaN or infinity, naming the first.
+
+    Example:
+        >>> check_finite(torch.zeros(2, 3, 8, 8))
+    """
     # Both stay in a sum, which is far cheaper than to ask every pixel.
     if math.isfinite(images.sum()):
         return
@@ -276,7 +302,12 @@ def check_finite(images: Tensor) -> None:
 
 
 def check_dropout(probability: Number) -> float:
-    """Validate a dropout probability."""
+    """Validate a dropout probability.
+
+    Example:
+        >>> check_dropout(0)
+        0.0
+    """
     if not 0.0 <= probability < 1.0:
         raise ValueError(f"dropout must be in [0, 1), got {probability}")
     return float(probability)

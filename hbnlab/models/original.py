@@ -24,6 +24,12 @@ def load_original(path: str | Path, name: str) -> EarlyExitNetwork:
     Source:
         Key names of ben-sanati/Class-Granular-Classifications; it calls Gran-HBN "Super-HBN" and
         AG-HBN "TD-HBN".
+
+    Example:
+        >>> load_original("study.pth", "gran-hbn")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: no file at study.pth
     """
     if name not in study_networks.NAMES:
         raise ValueError(f"model must be one of {list(study_networks.NAMES)}, got {name!r}")

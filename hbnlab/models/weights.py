@@ -16,7 +16,6 @@ from torch import Tensor
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.models.network import EarlyExitNetwork
 from hbnlab.storage import load_tensors, save_tensors
-from hbnlab.types import Number
 
 BUNDLED = Path(__file__).parent / "bundled"
 PREFIX = "network."
@@ -31,6 +30,11 @@ class StoredWeights:
         spec: what ``EarlyExitNetwork.to_spec`` said.
         state: tensors in single precision, ready for ``load_state_dict``.
         header: all that the file says of itself, such as the command that made it.
+
+    Example:
+        >>> stored = load_weights("glyphs", "sem-hbn")
+        >>> stored.spec["name"], stored.hierarchy.level_names
+        ('sem-hbn', ('coarse', 'fine'))
     """
 
     path: Path
@@ -43,41 +47,50 @@ class StoredWeights:
         """The classes that the heads were trained on."""
         return Hierarchy.from_spec(self.spec["hierarchy"])
 
-    def check(
-        self,
-        *,
-        name: str | None = None,
-        hierarchy: Hierarchy | None = None,
-        width: Number | None = None,
-        heads: Sequence[Sequence[bool]] | None = None,
-    ) -> None:
+    def check(self, **wanted: Any) -> None:
         """Refuse to stand in for another network, naming every field that differs.
 
-        An argument that is None is not asked about.
+        Args:
+            wanted: fields of ``EarlyExitNetwork.to_spec``; a tree may be a ``Hierarchy``. A field
+                that is None is not compared.
         """
-        wanted: dict[str, Any] = {
-            "name": name,
-            "width": None if width is None else float(width),
-            "heads": None if heads is None else [[bool(cell) for cell in row] for row in heads],
-            "hierarchy": hierarchy,
-        }
         found = {**self.spec, "hierarchy": self.hierarchy}
+        asked = {field: _plain(value) for field, value in wanted.items() if value is not None}
         differing = [
             _difference(field, value, found[field])
-            for field, value in wanted.items()
-            if value is not None and value != found[field]
+            for field, value in asked.items()
+            if value != found[field]
         ]
         if differing:
             raise ValueError(f"{self.path} holds another network: {'; '.join(differing)}")
 
 
+def _plain(value: Any) -> Any:
+    """A field as a file gives it back: sequences as lists, a tree as a ``Hierarchy``."""
+    if isinstance(value, Mapping):
+        return Hierarchy.from_spec(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value
+
+
 def bundled_names() -> tuple[str, ...]:
-    """Data sets that weights are bundled for, such as ``"glyphs"``."""
+    """Data sets that weights are bundled for.
+
+    Example:
+        >>> bundled_names()
+        ('fashion_mnist', 'glyphs')
+    """
     return tuple(sorted({path.parent.name for path in BUNDLED.glob("*/*.safetensors")}))
 
 
 def bundled_path(dataset: str, name: str) -> Path:
-    """Where the weights of a network trained on a data set are bundled."""
+    """Where the weights of a network trained on a data set are bundled.
+
+    Example:
+        >>> bundled_path("glyphs", "ag-hbn").name
+        'ag-hbn.safetensors'
+    """
     return BUNDLED / dataset / f"{name}.safetensors"
 
 
@@ -90,6 +103,10 @@ def load_weights(source: str | Path, name: str = "gran-hbn") -> StoredWeights:
 
     Raises:
         ValueError: for a name that is neither bundled nor a file, or a damaged file.
+
+    Example:
+        >>> load_weights("glyphs", "ag-hbn").spec["gated"]
+        True
     """
     path = bundled_path(str(source), name)
     if not path.is_file():
@@ -110,7 +127,13 @@ def load_weights(source: str | Path, name: str = "gran-hbn") -> StoredWeights:
 
 
 def network_tensors(network: EarlyExitNetwork) -> dict[str, Tensor]:
-    """The weights of a network under the names that they have in a file."""
+    """The weights of a network under the names that they have in a file.
+
+    Example:
+        >>> from hbnlab import models, trees
+        >>> sorted(network_tensors(models.create("alexnet", trees.GLYPHS, width=0.1)))[0]
+        'network.branches.0.1.1.bias'
+    """
     return {f"{PREFIX}{key}": tensor for key, tensor in network.state_dict().items()}
 
 
@@ -121,13 +144,22 @@ def save_weights(
     half: bool = False,
     notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the weights of a network alone, whole or not at all.
+    """Write the weights of a network, the whole file or none.
 
     Args:
         network: any network; its description goes into the header.
         path: usually ending in ``.safetensors``.
         half: store in half precision, at half the size.
         notes: what else the header should say, such as the command and the accuracy.
+
+    Example:
+        >>> import tempfile
+        >>> from hbnlab import models, trees
+        >>> network = models.create("alexnet", trees.GLYPHS, width=0.1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(network, f"{folder}/mine.safetensors")
+        ...     models.create("alexnet", weights=f"{folder}/mine.safetensors").width
+        0.1
     """
     tensors = network_tensors(network)
     if half:

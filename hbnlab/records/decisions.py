@@ -7,14 +7,20 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """Where each image left and what was answered: four columns of integers, one value an image.
+    """Where each image left and what was answered: four columns of integers, one value per image.
 
     Attributes:
         exit_index: exit taken, from 0.
         level_index: level of the answer, 0 = coarsest.
         prediction: class answered, numbered within that level.
         macs: multiply-accumulates that ran for the image: the stages up to its exit and the
-            branches that the policy consulted on the way; a branch never looked at is not run.
+            branches that the policy consulted on the way; a branch that is not consulted is not run.
+
+    Example:
+        >>> import torch
+        >>> zero = torch.zeros(3, dtype=torch.long)
+        >>> len(Decisions(zero, zero, zero, zero))
+        3
     """
 
     exit_index: Tensor

@@ -34,6 +34,12 @@ class Cell:
         prediction: class of the largest logit.
         correct: whether that is the label of the cell's own level.
         labels: the true classes of the cell's own level.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> cell = simulated_records(5).cell(0, "fine")
+        >>> cell.logits.shape, cell.correct.shape
+        (torch.Size([5, 6]), torch.Size([5]))
     """
 
     exit_index: int
@@ -60,7 +66,7 @@ class ExitRecords:
     raises for a cell that is not there.
 
     Attributes:
-        logits: one float32 tensor (sample, exit, class) a level, coarsest first.
+        logits: one float32 tensor (sample, exit, class) per level, coarsest first.
         head_mask: ``head_mask[exit][level]`` is True where there is a head; given as any nested
             sequence of bools or a bool tensor (exit, level). Every exit has at least one.
         labels: int64 (sample, level), the true classes.
@@ -68,12 +74,18 @@ class ExitRecords:
         branch_macs: multiply-accumulates of each exit's branch, its heads and gate included.
         hierarchy: the tree that levels and classes belong to.
         gate_logits: float32 (sample, 2), class 0 = coarse and 1 = fine, or None without a gate.
-        attributes: named columns with one value an image, such as difficulty.
+        attributes: named columns with one value per image, such as difficulty.
         split: data set and part, such as ``"glyphs test"``.
         fingerprint: names the network and the data that this was computed from.
 
     Raises:
         ValueError: when a shape, a label, a value or the tree does not fit the rest.
+
+    Example:
+        >>> from hbnlab.records import simulated_records
+        >>> records = simulated_records(5, heads=[[True, False], [True, True]])
+        >>> records.cells, records.entropy.shape
+        (((0, 0), (1, 0), (1, 1)), torch.Size([5, 2, 2]))
     """
 
     logits: tuple[Tensor, ...]
@@ -107,7 +119,7 @@ class ExitRecords:
 
     @property
     def num_exits(self) -> int:
-        """How many exits the network has."""
+        """Number of exits of the network."""
         return len(self.head_mask)
 
     @property
@@ -134,12 +146,12 @@ class ExitRecords:
 
     @cached_property
     def margin(self) -> Float[Tensor, "sample exit level"]:
-        """Largest probability less the second largest, of every cell, in [0, 1]."""
+        """Largest probability minus the second largest, of every cell, in [0, 1]."""
         return torch.stack([margin(logits) for logits in self.logits], dim=-1)
 
     @cached_property
     def prediction(self) -> Int[Tensor, "sample exit level"]:
-        """Class of the largest logit of every cell, the lower number at a tie."""
+        """Class of the largest logit of every cell, the lower index at a tie."""
         best = torch.stack([logits.argmax(dim=-1) for logits in self.logits], dim=-1)
         return best.masked_fill(~torch.tensor(self.head_mask, device=best.device), -1)
 
@@ -186,7 +198,7 @@ class ExitRecords:
     # ------------------------------------------------------------------ other records
 
     def subset(self, indices: Int[Tensor, " chosen"] | Bool[Tensor, " sample"]) -> "ExitRecords":
-        """The records of some images, by their numbers or by a mask, in the order given."""
+        """The records of some images, by their indices or by a mask, in the order given."""
         gate = self.gate_logits
         chosen = replace(
             self,
@@ -205,7 +217,7 @@ class ExitRecords:
         """Records whose coarse levels are the sums of the finest probabilities.
 
         Every exit then has a head at every level, and the levels of an exit agree. The costs stay
-        as they were, for the sums cost nothing that is counted.
+        as they were, because the sums cost nothing that is counted.
 
         Raises:
             ValueError: when an exit has no finest head.
@@ -232,7 +244,8 @@ class ExitRecords:
         Example:
             >>> from hbnlab.records import simulated_records
             >>> records = simulated_records()
-            >>> records.derived("twice as sure", logits=[2 * x for x in records.logits]).fingerprint
+            >>> doubled = tuple(2 * logits for logits in records.logits)
+            >>> records.derived("twice as sure", logits=doubled).fingerprint
             'seed 0-53299862b8b5'
         """
         return replace(self, fingerprint=f"{self.fingerprint}-{fingerprint(tag)}", **changes)

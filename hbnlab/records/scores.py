@@ -10,7 +10,7 @@ def confidence(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
 
 
 def margin(logits: Float[Tensor, "*batch cls"]) -> Float[Tensor, " *batch"]:
-    """Largest probability less the second largest, in [0, 1]; 1 where there is a single class."""
+    """Largest probability minus the second largest, in [0, 1]; 1 where there is a single class."""
     if logits.shape[-1] == 1:
         return confidence(logits)
     first, second = logits.softmax(dim=-1).topk(2, dim=-1).values.unbind(dim=-1)

@@ -62,6 +62,6 @@ def check_gate(gate_logits: Tensor | None, num_samples: int) -> None:
 
 
 def check_macs(name: str, macs: Sequence[int], num_exits: int) -> None:
-    """Refuse costs that are negative or not one an exit."""
+    """Refuse costs that are negative or not one per exit."""
     if len(macs) != num_exits or min(macs) < 0:
-        raise ValueError(f"{name} must be {num_exits} counts from 0 up, one an exit, got {macs}")
+        raise ValueError(f"{name} must be {num_exits} counts from 0 up, one per exit, got {macs}")
