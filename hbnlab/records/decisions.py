@@ -14,7 +14,7 @@ class Decisions:
         level_index: level of the answer, 0 = coarsest.
         prediction: class answered, numbered within that level.
         macs: multiply-accumulates that ran for the image: the stages up to its exit and the
-            branches that the policy consulted on the way; a branch that is not consulted is not run.
+            branches that the policy consulted on the way.
 
     Example:
         >>> import torch
