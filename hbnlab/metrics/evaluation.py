@@ -128,13 +128,13 @@ def answer_values(
     check_decisions(decisions, records)
     _, levels, prediction, macs = _columns(decisions, records)
     _, right, hierarchical, *by_size = answer_columns(levels, prediction, records).double()
-    everything = records.hierarchy.num_classes[-1]
-    bits = [math.log2(everything / size) for size in _leaf_sizes(records.hierarchy)]
+    sizes = torch.tensor(_leaf_sizes(records.hierarchy), dtype=torch.float64, device=macs.device)
+    bits = (records.hierarchy.num_classes[-1] / sizes).log2()
     return {
         "accuracy": right,
         "hierarchical_accuracy": hierarchical,
         "specificity": (levels == records.hierarchy.finest).double(),
-        "information": torch.tensor(bits).double() @ torch.stack(by_size),
+        "information": bits @ torch.stack(by_size),
         "mean_macs": macs.double(),
     }
 
