@@ -1,7 +1,8 @@
 """hbnlab.plots: every figure draws, says what it shows, and leaves everything else alone."""
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -206,6 +207,19 @@ def test_axes_of_another_number_are_refused(name):
     _, grid = plt.subplots(1, 5)
     with pytest.raises(ValueError, match=r"one per panel, got 5 of them"):
         FIGURES[name].draw(random_records(64, num_exits=1, gate=False), axes=grid)
+
+
+@pytest.mark.parametrize("names", [("kingdom", "coarse", "fine"), ("order", "superfamily", "kind")])
+@pytest.mark.parametrize("exits", [3, 7])
+def test_names_of_levels_do_not_overlap_in_the_drawing_of_a_network(names, exits):
+    tree = replace(DEEP, level_names=names)
+    records = random_records(64, hierarchy=tree, num_exits=exits, gate=False)
+    ax = FIGURES["network_diagram"].draw(records)
+    plots.figure_of(ax).draw_without_rendering()
+    heads = [text for text in ax.texts if text.get_text().startswith(names)]
+    edges = [text.get_window_extent() for text in heads]
+    assert len(edges) == 3 * exits
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(edges))
 
 
 # ---------------------------------------------------------------------- words

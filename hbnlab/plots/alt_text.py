@@ -76,11 +76,7 @@ class HtmlFigure:
         return f"<figure: {self.alt}>"
 
     def _repr_html_(self) -> str:
-        source = base64.b64encode(self.png).decode("ascii")
-        return (
-            f'<img alt="{html.escape(self.alt)}" width="{self.width}" style="max-width: 100%" '
-            f'src="data:image/png;base64,{source}">'
-        )
+        return image_element(self.png, "png", self.alt, self.width, "max-width: 100%")
 
 
 @dataclass(frozen=True)
@@ -128,11 +124,16 @@ def to_files(axes: Drawing, *, dpi: int = 100) -> FigureFiles:
         ValueError: for a figure without a description; it is closed all the same.
     """
     with _closing(axes) as (figure, words):
-        # Text as outlines would make up most of a file; without the salt the ids are random. The
-        # settings hold within this block only.
-        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hbnlab"}):
-            svg = _saved(figure, "svg", dpi, {"Date": None, "Creator": None})
-        return FigureFiles(svg, _png(figure, dpi), words)
+        return FigureFiles(svg_of(figure, dpi), _png(figure, dpi), words)
+
+
+def image_element(data: bytes, kind: str, words: str, width: int, style: str) -> str:
+    """An HTML image element that contains its data, with alternative text."""
+    encoded = base64.b64encode(data).decode("ascii")
+    return (
+        f'<img alt="{html.escape(words)}" width="{width}" style="{style}" '
+        f'src="data:image/{kind};base64,{encoded}">'
+    )
 
 
 def figure_of(axes: Drawing) -> Figure:
@@ -157,6 +158,14 @@ def _closing(axes: Drawing) -> Iterator[tuple[Figure, str]]:
         yield figure, describe(axes)
     finally:
         plt.close(figure)
+
+
+def svg_of(figure: Figure, dpi: int = 100) -> bytes:
+    """The content of an SVG file of a figure; equal figures give equal bytes."""
+    # Text as outlines would make up most of a file; without the salt the ids are random. The
+    # settings hold within this block only.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hbnlab"}):
+        return _saved(figure, "svg", dpi, {"Date": None, "Creator": None})
 
 
 def _png(figure: Figure, dpi: int) -> bytes:

@@ -1,12 +1,11 @@
-"""One drawing of a network: figures draw it on Axes, the exit inspector writes it as an image.
+"""One drawing of a network, for figures and for the exit inspector.
 
-The drawing is data first, in units in which all images make a band 1 wide: stages from left to
-right, branches and heads below them, and bands for the images that pass.
+Its unit is the width of a band of all images: stages from left to right, branches and heads below
+them, and bands for the images that pass.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,143 +14,22 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon
 from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation, evaluate
 from hbnlab.plots.alt_text import set_description
-from hbnlab.plots.canvas import describe_records, one_axes
+from hbnlab.plots.canvas import WIDEST, describe_records, one_axes
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.records import Decisions, ExitRecords
 from hbnlab.types import Number
 
-# Heights of the three rows, and sizes. A stage is higher than the band that enters it.
+# Heights of the three rows and of the edges. A stage is higher than the band that enters it.
 _TRUNK, _BRANCH, _HEAD = 0.0, -1.6, -3.15
-_BOX = (1.3, 0.62)
-_STAGE_BOX = (1.3, 1.1)
-_ABOVE = 0.58
+_TOP, _ABOVE, _BOTTOM = 0.9, 0.58, -4.2
+_BOX_WIDTH, _STAGE_HEIGHT, _BRANCH_HEIGHT = 1.3, 1.1, 0.62
+_RADIUS, _HEAD_STEP = 0.56, 1.25
 _BAND_COLOR = "#CCCCCC"
-_INCHES_PER_UNIT, _WIDEST_INCHES = 1.05, 10.0
+_INCHES_PER_UNIT = 1.05
 _LEAST_FONT = 3.0
-RADIUS = 0.56
-"""Radius of the ring of a head."""
-HEAD_STEP = 1.25
-"""Distance of two heads of an exit."""
+_MIDDLE = {"ha": "center", "va": "center", "zorder": 6}
 
-Point = tuple[Number, Number]
-
-
-@dataclass(frozen=True)
-class Band:
-    """Images that pass from one point to another, ``share`` of all; a thin line for none."""
-
-    start: Point
-    end: Point
-    share: Number
-    color: str = _BAND_COLOR
-
-    @property
-    def corners(self) -> tuple[Point, ...]:
-        """The outline: cut vertically along the trunk, horizontally everywhere else."""
-        (x0, y0), (x1, y1) = self.start, self.end
-        dx, dy = (0.0, self.share / 2) if y0 == y1 else (self.share / 2, 0.0)
-        return (x0 - dx, y0 - dy), (x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy)
-
-
-@dataclass(frozen=True)
-class Box:
-    """A stage or a branch with its cost; dashed where no image passes."""
-
-    center: Point
-    size: Point
-    title: str
-    cost: str
-    is_passed: bool
-
-
-@dataclass(frozen=True)
-class Head:
-    """A ring for all images, in it a disc whose area is the share answered; words below."""
-
-    center: Point
-    share: Number
-    color: str
-    name: str
-    value: str
-
-
-@dataclass(frozen=True)
-class Label:
-    """Words above the trunk."""
-
-    at: Point
-    text: str
-    is_centered: bool = True
-
-
-@dataclass(frozen=True)
-class NetworkDrawing:
-    """All shapes of the drawing and the edges around them."""
-
-    left: float
-    right: float
-    bottom: float
-    top: float
-    bands: tuple[Band, ...]
-    boxes: tuple[Box, ...]
-    heads: tuple[Head, ...]
-    labels: tuple[Label, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flow:
-    """Where images pass, as shares of all of them.
-
-    Attributes:
-        entering: one share per stage.
-        branching: one share per branch.
-        answered: one share per (exit, level).
-        start: words at the entrance.
-        above: words above the trunk, by position: 0 = the first stage, 0.5 = halfway to the next.
-        values: words below a head, by (exit, level).
-    """
-
-    entering: Sequence[Number]
-    branching: Sequence[Number]
-    answered: Sequence[Sequence[float]]
-    start: str
-    above: Mapping[Number, str]
-    values: Mapping[tuple[int, int], str]
-
-
-def network_drawing(records: ExitRecords, flow: Flow) -> NetworkDrawing:
-    """Lay out the network of the records with the images that pass."""
-    step = max(2.6, HEAD_STEP * records.hierarchy.num_levels + 0.35)
-    left = -step / 2 - 0.7
-    bands = [Band((left + 0.1, _TRUNK), (0.0, _TRUNK), flow.entering[0])]
-    boxes: list[Box] = []
-    heads: list[Head] = []
-    for exit_index in range(records.num_exits):
-        x = exit_index * step
-        if exit_index + 1 < records.num_exits:
-            going_on = flow.entering[exit_index + 1]
-            bands.append(Band((x, _TRUNK), (x + step, _TRUNK), going_on))
-        bands.append(Band((x, _TRUNK), (x, _BRANCH), flow.branching[exit_index]))
-        boxes += _boxes(records, flow, exit_index, x)
-        here = _heads(records, flow, exit_index, x)
-        start = x - math.fsum(head.share for head in here) / 2
-        for head in here:
-            middle = start + head.share / 2
-            bands.append(Band((middle, _BRANCH), head.center, head.share, head.color))
-            start += head.share
-        heads += here
-    labels = [Label((left + 0.1, _ABOVE), flow.start, is_centered=False)]
-    labels += [Label((at * step, _ABOVE), text) for at, text in flow.above.items()]
-    return NetworkDrawing(
-        left=left,
-        right=step * (records.num_exits - 0.5),
-        bottom=_HEAD - 1.05,
-        top=0.9,
-        bands=tuple(bands),
-        boxes=tuple(boxes),
-        heads=tuple(heads),
-        labels=tuple(labels),
-    )
+_Point = tuple[Number, Number]
 
 
 def network_diagram(decisions: Decisions, records: ExitRecords, *, ax: Axes | None = None) -> Axes:
@@ -165,111 +43,145 @@ def network_diagram(decisions: Decisions, records: ExitRecords, *, ax: Axes | No
         ValueError: when the decisions are not of these records.
     """
     result = evaluate(decisions, records)
-    drawing = network_drawing(records, _flow_of_all(records, result))
-    width, height = drawing.right - drawing.left, drawing.top - drawing.bottom
-    scale = min(_INCHES_PER_UNIT, _WIDEST_INCHES / width)
-    ax = one_axes(ax, (scale * width, scale * height + 0.4))
-    ax.set(xlim=(drawing.left, drawing.right), ylim=(drawing.bottom, drawing.top), aspect="equal")
-    ax.axis("off")
+    shares = {(e, level): result.shares[e][level] for e, level in records.cells}
+    width, height = drawing_size(records)
+    ax = one_axes(ax, (width, height + 0.4))
+    draw_network(
+        ax,
+        records,
+        result.exit_shares,
+        shares,
+        start="all images",
+        above={
+            number - 0.5: f"{percent(share)} go on"
+            for number, share in enumerate(_entering(records, shares))
+            if number
+        },
+        values={cell: percent(share) for cell, share in shares.items()},
+    )
     ax.set_title(
         f"{percent(result.accuracy)} right at the level of the answer, specificity "
         f"{percent(result.specificity)}, {millions(result.mean_flops)} MFLOPs per image",
         fontsize=9,
     )
-    _draw(ax, drawing, scale / _INCHES_PER_UNIT)
     set_description(ax, _words(records, result))
     return ax
 
 
-def _flow_of_all(records: ExitRecords, result: Evaluation) -> Flow:
-    entering = [1.0]
-    for share in result.exit_shares[:-1]:
-        entering.append(max(0.0, entering[-1] - share))
-    return Flow(
-        entering=entering,
-        branching=result.exit_shares,
-        answered=result.shares,
-        start="all images",
-        above={
-            number - 0.5: f"{percent(share)} go on"
-            for number, share in enumerate(entering)
-            if number
-        },
-        values={(e, level): percent(result.shares[e][level]) for e, level in records.cells},
-    )
+def drawing_size(records: ExitRecords) -> tuple[float, float]:
+    """Width and height of the drawing of a network, in inches."""
+    left, _, right = _stretch(records)
+    scale = min(_INCHES_PER_UNIT, WIDEST / (right - left))
+    return scale * (right - left), scale * (_TOP - _BOTTOM)
 
 
-def _boxes(records: ExitRecords, flow: Flow, exit_index: int, x: float) -> list[Box]:
-    """A stage and its branch."""
-    number, gate = exit_index + 1, ", gate" if records.has_gate and exit_index == 0 else ""
-    stage, branch = (
-        f"{millions(2 * macs[exit_index])} MFLOPs"
-        for macs in (records.stage_macs, records.branch_macs)
-    )
-    passed = flow.entering[exit_index] > 0, flow.branching[exit_index] > 0
-    return [
-        Box((x, _TRUNK), _STAGE_BOX, f"stage {number}", stage, passed[0]),
-        Box((x, _BRANCH), _BOX, f"branch {number}{gate}", branch, passed[1]),
-    ]
+def draw_network(
+    ax: Axes,
+    records: ExitRecords,
+    branching: Sequence[Number],
+    answered: Mapping[tuple[int, int], Number],
+    *,
+    start: str,
+    above: Mapping[Number, str],
+    values: Mapping[tuple[int, int], str],
+) -> None:
+    """Draw the network of the records with the images that pass, as shares of all images.
 
-
-def _heads(records: ExitRecords, flow: Flow, exit_index: int, x: float) -> list[Head]:
-    """The heads of one exit, side by side."""
-    tree = records.hierarchy
-    levels = [level for level, has_head in enumerate(records.head_mask[exit_index]) if has_head]
-    left = x - HEAD_STEP * (len(levels) - 1) / 2
-    return [
-        Head(
-            (left + HEAD_STEP * place, _HEAD),
-            flow.answered[exit_index][level],
-            level_style(level, tree.num_levels).color,
-            tree.level_names[level],
-            flow.values.get((exit_index, level), ""),
-        )
-        for place, level in enumerate(levels)
-    ]
-
-
-def _draw(ax: Axes, drawing: NetworkDrawing, shrink: float) -> None:
-    """Draw all shapes on Axes; words shrink with the boxes of a wide network."""
+    Args:
+        ax: where to draw.
+        records: of the network.
+        branching: the share that goes into each branch.
+        answered: the share answered at each (exit, level); none where it is left out.
+        start: words at the entrance.
+        above: words above the trunk, by position: 0 = the first stage, 0.5 = halfway to the next.
+        values: words below a head, by (exit, level).
+    """
+    left, step, right = _stretch(records)
+    shrink = drawing_size(records)[0] / (right - left) / _INCHES_PER_UNIT
+    ax.set(xlim=(left, right), ylim=(_BOTTOM, _TOP), aspect="equal")
+    ax.axis("off")
 
     def write(x: Number, y: Number, text: str, size: Number, **look: Any) -> None:
+        """Words shrink with the boxes of a wide network."""
         ax.text(x, y, text, fontsize=max(_LEAST_FONT, size * shrink), **look)
 
-    for band in drawing.bands:
-        (x0, y0), (x1, y1) = band.start, band.end
-        ax.plot([x0, x1], [y0, y1], color=band.color, linewidth=0.8, zorder=1)
-        ax.add_patch(Polygon(band.corners, facecolor=band.color, edgecolor="none", zorder=2))
-    for head in drawing.heads:
-        ax.add_patch(Circle(head.center, RADIUS, facecolor="white", edgecolor=GREY, zorder=3))
-        radius = RADIUS * math.sqrt(head.share)
-        ax.add_patch(Circle(head.center, radius, color=head.color, zorder=4))
-        x, y = head.center
-        text = f"{head.name}\n{head.value}"
-        write(x, y - RADIUS - 0.08, text, 8.5, ha="center", va="top")
-    for box in drawing.boxes:
-        ax.add_patch(_patch(box))
-        (x, y), look = box.center, {"ha": "center", "va": "center", "zorder": 6}
-        write(x, y + 0.12, box.title, 8.5, weight="bold", **look)
-        write(x, y - 0.15, box.cost, 7, **look)
-    for label in drawing.labels:
-        side = "center" if label.is_centered else "left"
-        write(*label.at, label.text, 8, ha=side, va="bottom")
+    entering = _entering(records, answered)
+    _band(ax, (left + 0.1, _TRUNK), (0.0, _TRUNK), entering[0])
+    for exit_index, share in enumerate(entering):
+        x, branched = exit_index * step, branching[exit_index]
+        for going_on in entering[exit_index + 1 : exit_index + 2]:
+            _band(ax, (x, _TRUNK), (x + step, _TRUNK), going_on)
+        _band(ax, (x, _TRUNK), (x, _BRANCH), branched)
+        gate = ", gate" if records.has_gate and exit_index == 0 else ""
+        for name, macs, y, height, passing in (
+            ("stage {}", records.stage_macs, _TRUNK, _STAGE_HEIGHT, share),
+            ("branch {}" + gate, records.branch_macs, _BRANCH, _BRANCH_HEIGHT, branched),
+        ):
+            _box(ax, (x, y), height, is_passed=passing > 0)
+            write(x, y + 0.12, name.format(exit_index + 1), 8.5, weight="bold", **_MIDDLE)
+            write(x, y - 0.15, f"{millions(2 * macs[exit_index])} MFLOPs", 7, **_MIDDLE)
+        cells = [cell for cell in records.cells if cell[0] == exit_index]
+        for at, cell in zip(_draw_heads(ax, records, cells, answered, x), cells, strict=True):
+            text = f"{records.hierarchy.level_names[cell[1]]}\n{values.get(cell, '')}"
+            write(at, _HEAD - _RADIUS - 0.08, text, 8.5, ha="center", va="top")
+    write(left + 0.1, _ABOVE, start, 8, ha="left", va="bottom")
+    for position, text in above.items():
+        write(position * step, _ABOVE, text, 8, ha="center", va="bottom")
 
 
-def _patch(box: Box) -> FancyBboxPatch:
-    (x, y), (width, height) = box.center, box.size
-    return FancyBboxPatch(
-        (x - width / 2, y - height / 2),
-        width,
-        height,
-        boxstyle="round,pad=0,rounding_size=0.08",
-        facecolor="white",
-        edgecolor=BLACK,
-        linewidth=1.0,
-        linestyle="-" if box.is_passed else "--",
-        zorder=5,
-    )
+def _stretch(records: ExitRecords) -> tuple[float, float, float]:
+    """Where the drawing begins, how far two exits are apart, and where it ends."""
+    step = max(2.6, _HEAD_STEP * records.hierarchy.num_levels + 0.35)
+    return -step / 2 - 0.7, step, step * (records.num_exits - 0.5)
+
+
+def _entering(records: ExitRecords, answered: Mapping[tuple[int, int], Number]) -> list[Number]:
+    """The share of the images that enters each stage."""
+    entering: list[Number] = [1.0]
+    for exit_index in range(records.num_exits - 1):
+        leaving = math.fsum(share for cell, share in answered.items() if cell[0] == exit_index)
+        entering.append(max(0.0, entering[-1] - leaving))
+    return entering
+
+
+def _draw_heads(
+    ax: Axes,
+    records: ExitRecords,
+    cells: Sequence[tuple[int, int]],
+    answered: Mapping[tuple[int, int], Number],
+    x: float,
+) -> list[float]:
+    """Draw the heads of one exit side by side, and the bands to them; their horizontal positions.
+
+    A head is a ring for all images, in it a disc whose area is the share answered.
+    """
+    shares = [answered.get(cell, 0.0) for cell in cells]
+    places = [x + _HEAD_STEP * (n - (len(cells) - 1) / 2) for n in range(len(cells))]
+    start = x - math.fsum(shares) / 2
+    for (_, level), share, at in zip(cells, shares, places, strict=True):
+        color = level_style(level, records.hierarchy.num_levels).color
+        _band(ax, (start + share / 2, _BRANCH), (at, _HEAD), share, color)
+        start += share
+        ax.add_artist(Circle((at, _HEAD), _RADIUS, facecolor="white", edgecolor=GREY, zorder=3))
+        ax.add_artist(Circle((at, _HEAD), _RADIUS * math.sqrt(share), color=color, zorder=4))
+    return places
+
+
+def _band(ax: Axes, start: _Point, end: _Point, share: Number, color: str = _BAND_COLOR) -> None:
+    """Images that pass: cut vertically along the trunk, horizontally elsewhere; a line for none."""
+    (x0, y0), (x1, y1) = start, end
+    dx, dy = (0.0, share / 2) if y0 == y1 else (share / 2, 0.0)
+    corners = [(x0 - dx, y0 - dy), (x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy)]
+    ax.plot([x0, x1], [y0, y1], color=color, linewidth=0.8, zorder=1)
+    ax.add_artist(Polygon(corners, facecolor=color, edgecolor="none", zorder=2))
+
+
+def _box(ax: Axes, center: _Point, height: float, *, is_passed: bool) -> None:
+    """A stage or a branch; dashed where no image passes."""
+    look = {"facecolor": "white", "edgecolor": BLACK, "linewidth": 1.0, "zorder": 5}
+    look |= {"boxstyle": "round,pad=0,rounding_size=0.08", "linestyle": "-" if is_passed else "--"}
+    corner = center[0] - _BOX_WIDTH / 2, center[1] - height / 2
+    ax.add_artist(FancyBboxPatch(corner, _BOX_WIDTH, height, **look))
 
 
 def _words(records: ExitRecords, result: Evaluation) -> str:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from hbnlab.formatting import millions, spoken
 from hbnlab.metrics import answer_values
-from hbnlab.plots.diagram import Flow
 from hbnlab.policies import ExitView, Policy
 from hbnlab.records import Decisions, ExitRecords
 
@@ -116,21 +115,6 @@ class ImageTrace:
             if exit_index in consulted
             else "not consulted"
             for exit_index in range(self.records.num_exits)
-        )
-
-    @cached_property
-    def flow(self) -> Flow:
-        """The path of the image through the drawing of the network."""
-        exit_index, level = taken = self.decision.exit_index, self.decision.level_index
-        answered = [[0.0] * self.records.hierarchy.num_levels for _ in self.states]
-        answered[exit_index][level] = 1.0
-        return Flow(
-            entering=[float(state != "not reached") for state in self.states],
-            branching=[float(state in ("goes on", "leaves")) for state in self.states],
-            answered=answered,
-            start=f"image {self.index}",
-            above=dict(enumerate(self.states)),
-            values={taken: self.decision.verdict},
         )
 
     @property

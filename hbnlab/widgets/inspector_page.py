@@ -2,14 +2,16 @@
 
 import html
 
+from matplotlib.figure import Figure
+
 from hbnlab.formatting import percent, spoken
+from hbnlab.plots.alt_text import image_element, svg_of
 from hbnlab.plots.canvas import describe_records
-from hbnlab.plots.diagram import network_drawing
+from hbnlab.plots.diagram import draw_network, drawing_size
 from hbnlab.plots.palette import level_style
 from hbnlab.records import ExitRecords
 from hbnlab.widgets.html_tables import CAPTION, PAGE, ROW
 from hbnlab.widgets.image_trace import ImageTrace
-from hbnlab.widgets.network_image import network_image
 from hbnlab.widgets.pictures import enlarged
 
 _MOST_CLASSES = 5
@@ -40,10 +42,9 @@ def outcome_line(trace: ImageTrace) -> str:
 def reasons(trace: ImageTrace, records: ExitRecords) -> str:
     """The image, its path, and a card per exit."""
     cards = [_card(trace, exit_index) for exit_index in range(trace.records.num_exits)]
-    path = network_image(network_drawing(trace.records, trace.flow), trace.path)
     return (
         f'<div style="{PAGE}"><div style="{ROW}">{_picture(trace, records)}'
-        f'<div style="flex: 1 1 480px">{path}</div></div>'
+        f'<div style="flex: 1 1 640px">{_path(trace)}</div></div>'
         f'<div style="{ROW}; margin-top: 12px">{"".join(cards)}</div></div>'
     )
 
@@ -56,6 +57,23 @@ def _picture(trace: ImageTrace, records: ExitRecords) -> str:
         f"<div>truth: <b>{truth}</b></div>"
         f"<div>{html.escape(describe_records(records))}</div></div>"
     )
+
+
+def _path(trace: ImageTrace) -> str:
+    """The path of the image through the drawing of the network."""
+    taken = trace.decision.exit_index, trace.decision.level_index
+    figure = Figure(drawing_size(trace.records))
+    draw_network(
+        figure.add_axes((0, 0, 1, 1)),
+        trace.records,
+        [float(state in ("goes on", "leaves")) for state in trace.states],
+        {taken: 1.0},
+        start=f"image {trace.index}",
+        above=dict(enumerate(trace.states)),
+        values={taken: trace.decision.verdict},
+    )
+    width = round(100 * figure.get_figwidth())
+    return image_element(svg_of(figure), "svg+xml", trace.path, width, "max-width: 100%")
 
 
 def _card(trace: ImageTrace, exit_index: int) -> str:

@@ -1,7 +1,5 @@
 """Pixels as image elements with alternative text."""
 
-import base64
-import html
 import io
 
 import numpy as np
@@ -11,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from hbnlab.plots import HtmlFigure
+from hbnlab.plots.alt_text import image_element
 from hbnlab.plots.canvas import array
 
 _MOST_PIXELS = 300
@@ -37,12 +36,3 @@ def enlarged(image: UInt8[Tensor, "3 height width"], words: str, *, width: int =
     pixels = "; image-rendering: pixelated" if picture.width < width else ""
     style = f"width: {width}px; max-height: {_MOST_PIXELS}px; object-fit: contain{pixels}"
     return image_element(file.getvalue(), "png", words, width, style)
-
-
-def image_element(data: bytes, kind: str, words: str, width: int, style: str) -> str:
-    """An image element that contains its data, with alternative text."""
-    encoded = base64.b64encode(data).decode("ascii")
-    return (
-        f'<img alt="{html.escape(words)}" width="{width}" style="{style}" '
-        f'src="data:image/{kind};base64,{encoded}">'
-    )
