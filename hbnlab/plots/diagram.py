@@ -5,7 +5,7 @@ them, and bands for the images that pass.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -113,13 +113,10 @@ def draw_network(
             _band(ax, (x, _TRUNK), (x + step, _TRUNK), going_on)
         _band(ax, (x, _TRUNK), (x, _BRANCH), branched)
         gate = ", gate" if records.has_gate and exit_index == 0 else ""
-        for name, macs, y, height, passing in (
-            ("stage {}", records.stage_macs, _TRUNK, _STAGE_HEIGHT, share),
-            ("branch {}" + gate, records.branch_macs, _BRANCH, _BRANCH_HEIGHT, branched),
-        ):
-            _box(ax, (x, y), height, is_passed=passing > 0)
-            write(x, y + 0.12, name.format(exit_index + 1), 8.5, weight="bold", **_MIDDLE)
-            write(x, y - 0.15, f"{millions(2 * macs[exit_index])} MFLOPs", 7, **_MIDDLE)
+        stage, branch = f"stage {exit_index + 1}", f"branch {exit_index + 1}{gate}"
+        costs = records.stage_macs[exit_index], records.branch_macs[exit_index]
+        _box(ax, write, (x, _TRUNK), _STAGE_HEIGHT, stage, costs[0], is_passed=share > 0)
+        _box(ax, write, (x, _BRANCH), _BRANCH_HEIGHT, branch, costs[1], is_passed=branched > 0)
         cells = [cell for cell in records.cells if cell[0] == exit_index]
         for at, cell in zip(_draw_heads(ax, records, cells, answered, x), cells, strict=True):
             text = f"{records.hierarchy.level_names[cell[1]]}\n{values.get(cell, '')}"
@@ -176,12 +173,24 @@ def _band(ax: Axes, start: _Point, end: _Point, share: Number, color: str = _BAN
     ax.add_artist(Polygon(corners, facecolor=color, edgecolor="none", zorder=2))
 
 
-def _box(ax: Axes, center: _Point, height: float, *, is_passed: bool) -> None:
-    """A stage or a branch; dashed where no image passes."""
+def _box(
+    ax: Axes,
+    write: Callable[..., None],
+    center: _Point,
+    height: float,
+    name: str,
+    macs: int,
+    *,
+    is_passed: bool,
+) -> None:
+    """A stage or a branch with its cost; dashed where no image passes."""
     look = {"facecolor": "white", "edgecolor": BLACK, "linewidth": 1.0, "zorder": 5}
     look |= {"boxstyle": "round,pad=0,rounding_size=0.08", "linestyle": "-" if is_passed else "--"}
-    corner = center[0] - _BOX_WIDTH / 2, center[1] - height / 2
+    x, y = center
+    corner = x - _BOX_WIDTH / 2, y - height / 2
     ax.add_artist(FancyBboxPatch(corner, _BOX_WIDTH, height, **look))
+    write(x, y + 0.12, name, 8.5, weight="bold", **_MIDDLE)
+    write(x, y - 0.15, f"{millions(2 * macs)} MFLOPs", 7, **_MIDDLE)
 
 
 def _words(records: ExitRecords, result: Evaluation) -> str:
