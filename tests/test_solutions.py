@@ -78,7 +78,7 @@ def test_right_wrong_and_missing_solutions_are_told_apart(tmp_path: Path):
         assert 0 < series.execute(lesson, tmp_path) < 60
         (said[name],) = series.verdicts(lesson)
     assert said["right"] == "Right."
-    assert said["wrong"] == "Not yet: for (2) 2 is too small."
+    assert said["wrong"] == "Not yet: for (2) 2 is too small, 4 is expected."
     assert said["missing"].startswith("Not answered yet: ")
 
 
