@@ -91,6 +91,30 @@ def test_the_page_is_drawn_at_most_as_often_as_asked(clock):
     assert "epoch 2 of 2, step 10 of 10" in text_of(pages[-1])
 
 
+def test_losses_are_read_from_the_device_only_when_the_page_is_drawn(clock):
+    watch, history, read = TrainingMonitor(every=1.0), make_history(RECORDS), []
+    for number in range(1, 6):
+        watch(step_of(number, history=history, read_loss=lambda n=number: read.append(n) or n / 10))
+        clock[0] += 0.3
+        assert read == ([1] if number < 5 else [1, 2, 3, 4, 5])
+    assert watch.loss == 0.5
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_monitor_readable(clock):
+    def fail() -> float:
+        raise FloatingPointError("the loss is nan")
+
+    watch, history = TrainingMonitor(every=1.0), make_history(RECORDS)
+    watch(step_of(1, history=history))
+    watch(step_of(2, history=history, read_loss=fail))
+    assert watch.loss == 1.0
+    assert "step 2 of 10, loss 1.000" in watch.words
+    clock[0] += 1.0
+    with pytest.raises(FloatingPointError, match="the loss is nan"):
+        watch(step_of(3, history=history, read_loss=fail))
+    assert "step 3 of 10, loss 1.000" in watch.words
+
+
 def test_the_time_left_is_that_of_the_pace_so_far(clock):
     watch, history = TrainingMonitor(), make_history(RECORDS)
     watch(step_of(1, history=history))

@@ -151,19 +151,11 @@ def number_box(name: str, limits: tuple[Number, Number], value: Number) -> w.Bou
     )
 
 
-class CopyLine(Control):
-    """A line of text to select and copy; what a person types into it is undone."""
-
-    def __init__(self, name: str) -> None:
-        self._text = ""
-        layout = {"width": "auto"}
-        line = w.Text(description=name, style=_NAME_IN_FULL, layout=layout, continuous_update=False)
-        super().__init__(line, lambda _: self.show(self._text))
-
-    def show(self, value: str) -> None:
-        """Display another text."""
-        self._text = value
-        super().show(value)
+def text_line(name: str, on_change: Callable[[str], None]) -> Control:
+    """A line of text to select and copy."""
+    layout = {"width": "auto"}
+    line = w.Text(description=name, style=_NAME_IN_FULL, layout=layout, continuous_update=False)
+    return Control(line, on_change)
 
 
 def button(name: str, on_click: Callable[[], object], *, tooltip: str = "") -> w.Button:

@@ -12,7 +12,7 @@ from hbnlab.plots.canvas import describe_records
 from hbnlab.policies import Policy, starting_policies
 from hbnlab.records import ExitRecords
 from hbnlab.types import Number
-from hbnlab.widgets.controls import Choice, CopyLine, button, number_box, row, whole_number
+from hbnlab.widgets.controls import Choice, button, number_box, row, text_line, whole_number
 from hbnlab.widgets.html_tables import explorer_page
 from hbnlab.widgets.panel import StatusLine
 from hbnlab.widgets.planes import Planes
@@ -69,16 +69,19 @@ class PolicyExplorer(PolicyPanel):
         self._records, self._coarse_level = records, 0
         self._known: dict[str, Candidates] = {}
         self._starts: dict[tuple[int | None, int], dict[str, Policy]] = {}
-        self._kinds = starting_policies(records)
+        kinds = starting_policies(records)
         try:
-            self._work_out(next(iter(self._kinds.values())) if policy is None else policy)
+            self._work_out(policy or next(iter(kinds.values())))
         except ValueError as error:
             super().__init__(f"The policy does not fit: {error}.")
             return
+        self._kinds = kinds
         self._planes, self._laid = Planes(records), None
         self._sliders = PolicySliders(records.hierarchy, self._on_page(self._take))
         self._message, self._page_widget = StatusLine(), w.HTML()
-        menus, self._line = self._make_menus(), CopyLine("Python line")
+        menus = self._make_menus()
+        # What a person types into the line is undone.
+        self._line = text_line("Python line", lambda _: self._line.show(self.python_line))
         self._draw()
         parts = [menus, self._sliders.widget, self._make_search(), self._message.widget]
         self._widget = w.VBox([*parts, self._page_widget, self._line.widget])
@@ -88,7 +91,6 @@ class PolicyExplorer(PolicyPanel):
     @property
     def kinds(self) -> tuple[str, ...]:
         """Titles of the policies that the records have the heads for."""
-        self._check()
         return tuple(self._kinds)
 
     @property
@@ -98,7 +100,6 @@ class PolicyExplorer(PolicyPanel):
         Raises:
             ValueError: when set to a title that is not one of ``kinds``.
         """
-        self._check()
         return self._policy.title
 
     @kind.setter
@@ -115,12 +116,10 @@ class PolicyExplorer(PolicyPanel):
         Raises:
             ValueError: when set to less than 1, or for a policy that cannot decide by batch.
         """
-        self._check()
         return self._policy.view_batch_size
 
     @batch_size.setter
     def batch_size(self, batch_size: int | None) -> None:
-        self._check()
         self._take(self._policy.with_batch_size(batch_size))
 
     # ------------------------------------------------------------------ its evaluation
@@ -128,19 +127,16 @@ class PolicyExplorer(PolicyPanel):
     @property
     def evaluation(self) -> Evaluation:
         """The evaluation of the policy on the records."""
-        self._check()
         return self._evaluation
 
     @property
     def candidates(self) -> Candidates:
         """The policies of the cloud, among which the best is searched."""
-        self._check()
         return self._candidates
 
     @property
     def python_line(self) -> str:
         """The policy as a line of Python that makes it again."""
-        self._check()
         return self._policy.python_line()
 
     def best_for_accuracy(self, accuracy: Number, *, specificity: Number = 0.0) -> Policy | None:
@@ -156,7 +152,6 @@ class PolicyExplorer(PolicyPanel):
         Raises:
             ValueError: when a share is outside [0, 1].
         """
-        self._check()
         constraints = Constraints(accuracy=accuracy, specificity=specificity)
         self._least_accuracy.value = round(100 * accuracy, 6)
         words = f"the cheapest with an accuracy of at least {percent(accuracy)}"
@@ -177,7 +172,6 @@ class PolicyExplorer(PolicyPanel):
         Raises:
             ValueError: when the share is outside [0, 1], or the FLOPs are negative.
         """
-        self._check()
         constraints = Constraints(flops=flops, specificity=specificity)
         self._most_flops.value = round(flops / 1e6, 6)
         words = f"the most accurate within {millions(flops)} million FLOPs per image"
@@ -211,7 +205,6 @@ class PolicyExplorer(PolicyPanel):
         self._policy, self._evaluation, self._trade_off = policy, evaluation, line
         self._candidates = candidates
         self._coarse_level = getattr(policy, "coarse_level", self._coarse_level)
-        self._kinds.setdefault(policy.title, policy)
 
     def _starting(self) -> dict[str, Policy]:
         """The policies to start from at this batch size and coarse level, worked out once."""
@@ -288,6 +281,7 @@ class PolicyExplorer(PolicyPanel):
 
     def _draw(self) -> None:
         batch_size = self.batch_size
+        self._kinds.setdefault(self.kind, self._policy)
         self._message.show("")
         if self._laid is not self._candidates:
             self._planes.lay(self._candidates.evaluations)

@@ -1,7 +1,7 @@
 """Numbers as small HTML tables whose row and column heads are marked as such."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation
@@ -34,8 +34,17 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequen
     )
 
 
+def cell_rows(texts: Mapping[tuple[int, int], str], num_levels: int) -> list[tuple[str, list[str]]]:
+    """Texts by (exit, level) as the rows of a table: one per exit, with one text per level."""
+    return [
+        (f"exit {e + 1}", [texts.get((e, level), "no head") for level in range(num_levels)])
+        for e in range(1 + max((exit_index for exit_index, _ in texts), default=-1))
+    ]
+
+
 def explorer_page(records: ExitRecords, result: Evaluation, picture: HtmlFigure) -> str:
     """The evaluation of a policy in numbers, beside the planes."""
+    names = records.hierarchy.level_names
     numbers = [
         ("accuracy", [percent(result.accuracy)]),
         ("hierarchical accuracy", [percent(result.hierarchical_accuracy)]),
@@ -43,21 +52,10 @@ def explorer_page(records: ExitRecords, result: Evaluation, picture: HtmlFigure)
         ("information", [f"{result.information:.2f} bits per answer"]),
         ("FLOPs per image", [f"{millions(result.mean_flops)} million"]),
     ]
-    shares = [
-        (
-            f"exit {number}",
-            [
-                percent(share) if has_head else "no head"
-                for share, has_head in zip(row, has_heads, strict=True)
-            ],
-        )
-        for number, (row, has_heads) in enumerate(
-            zip(result.shares, records.head_mask, strict=True), start=1
-        )
-    ]
+    shares = {(e, k): percent(result.shares[e][k]) for e, k in records.cells}
     parts = [
         table(describe_records(records), (), numbers),
-        table("answered at", records.hierarchy.level_names, shares),
+        table("answered at", names, cell_rows(shares, len(names))),
         picture._repr_html_(),
     ]
     return f'<div style="{PAGE}"><div style="{ROW}">{"".join(parts)}</div></div>'

@@ -102,7 +102,5 @@ def _of_difficulty(difficulty: str, records: ExitRecords) -> Bool[Tensor, " samp
     if difficulty == ANY:
         return _all_images(records)
     # By rank: quarters are equally large, ties in the order of the records.
-    order = records.attributes["difficulty"].argsort(stable=True)
-    quarter = torch.empty_like(order)
-    quarter[order] = torch.arange(len(order), device=order.device) * len(QUARTERS) // len(order)
-    return quarter == QUARTERS.index(difficulty)
+    rank = records.attributes["difficulty"].argsort(stable=True).argsort()
+    return rank * len(QUARTERS) // len(rank) == QUARTERS.index(difficulty)

@@ -17,6 +17,17 @@ from hbnlab.widgets.panel import StatusLine
 from hbnlab.widgets.policy_panel import PolicyPanel, PolicySliders
 from hbnlab.widgets.problems import Images, images_problem, policy_problem, records_problem
 
+_LABELS = {"kind": "kind of image", "class_name": "class", "difficulty": "difficulty"}
+
+
+def _choice(name: str, meaning: str) -> property:
+    """A property of the inspector: a field of its filter, and one of a few words."""
+    return property(
+        lambda panel: getattr(panel._filter, name),
+        lambda panel, value: panel._look_for(name, value),
+        doc=meaning,
+    )
+
 
 class ExitInspector(PolicyPanel):
     """Why an image leaves where it leaves, and what would make it leave elsewhere.
@@ -55,6 +66,11 @@ class ExitInspector(PolicyPanel):
             return
         self._records, self._images, self._policy = records, images, policy
         self._index, self._filter = 0, ImageFilter()
+        self._choices = {
+            "kind": list(KINDS),
+            "class_name": class_choices(records.hierarchy),
+            "difficulty": difficulty_choices(records),
+        }
         self._decisions = policy.decide(records)
         self._matches = self._find()
         self._make_pickers()
@@ -74,19 +90,17 @@ class ExitInspector(PolicyPanel):
         Raises:
             ValueError: when set to an index outside the records.
         """
-        self._check()
         return self._index
 
     @image_index.setter
     def image_index(self, index: int) -> None:
-        self._check()
         if not 0 <= index < len(self._records):
             raise ValueError(f"image_index must be in 0..{len(self._records) - 1}, got {index}")
         self._index = int(index)
         self._draw()
 
-    @property
-    def kind(self) -> str:
+    kind = _choice(
+        "kind",
         """What the policy does with the images to step through; one of ``image_filter.KINDS``.
 
         ``"any"``, ``"leaves early"``, ``"wrong"`` or ``"fine answer at coarse confidence"``.
@@ -95,60 +109,38 @@ class ExitInspector(PolicyPanel):
 
         Raises:
             ValueError: when set to anything else.
-        """
-        self._check()
-        return self._filter.kind
-
-    @kind.setter
-    def kind(self, kind: str) -> None:
-        self._look_for("kind", kind, KINDS)
-
-    @property
-    def class_name(self) -> str:
+        """,
+    )
+    class_name = _choice(
+        "class_name",
         """Class of the images to step through, with its level: ``"fine: poodle"``; or ``"any"``.
 
         Raises:
             ValueError: when set to a class that is not in the tree.
-        """
-        self._check()
-        return self._filter.class_name
-
-    @class_name.setter
-    def class_name(self, class_name: str) -> None:
-        self._check()
-        self._look_for("class_name", class_name, class_choices(self._records.hierarchy))
-
-    @property
-    def difficulty(self) -> str:
+        """,
+    )
+    difficulty = _choice(
+        "difficulty",
         """Difficulty of the images to step through, such as ``"easiest quarter"``; or ``"any"``.
 
         Raises:
             ValueError: when set to anything else, or to a quarter although difficulty is not known
                 for every image.
-        """
-        self._check()
-        return self._filter.difficulty
-
-    @difficulty.setter
-    def difficulty(self, difficulty: str) -> None:
-        self._check()
-        self._look_for("difficulty", difficulty, difficulty_choices(self._records))
+        """,
+    )
 
     @property
     def matches(self) -> tuple[int, ...]:
         """Indices of all images with the chosen kind, class and difficulty."""
-        self._check()
         return self._matches
 
     def next(self) -> None:
         """Go to the next image that matches; after the last, to the first."""
-        self._check()
         later = [index for index in self._matches if index > self._index]
         self._go([*later, *self._matches])
 
     def previous(self) -> None:
         """Go to the previous image that matches; before the first, to the last."""
-        self._check()
         earlier = [index for index in self._matches if index < self._index]
         self._go([*reversed(earlier), *reversed(self._matches)])
 
@@ -157,13 +149,11 @@ class ExitInspector(PolicyPanel):
     @property
     def decision(self) -> ImageDecision:
         """What the policy decides about the current image."""
-        self._check()
         return self._trace.decision
 
     @property
     def decisions(self) -> Decisions:
         """What the policy decides about all images."""
-        self._check()
         return self._decisions
 
     @property
@@ -172,7 +162,6 @@ class ExitInspector(PolicyPanel):
 
         The last line says where it leaves, with what answer, and whether that is right.
         """
-        self._check()
         return self._trace.verdict
 
     def _words(self) -> str:
@@ -193,14 +182,9 @@ class ExitInspector(PolicyPanel):
         self._index_box = whole_number(
             "image", (0, len(self._records) - 1), partial(setattr, self, "image_index")
         )
-        choices = {
-            "kind": ("kind of image", KINDS),
-            "class_name": ("class", class_choices(self._records.hierarchy)),
-            "difficulty": ("difficulty", difficulty_choices(self._records)),
-        }
         self._menus = {
-            attribute: Choice(label, options, partial(setattr, self, attribute))
-            for attribute, (label, options) in choices.items()
+            name: Choice(label, self._choices[name], partial(setattr, self, name))
+            for name, label in _LABELS.items()
         }
         steps = [
             button("previous", self.previous, tooltip="the previous image that matches"),
@@ -210,10 +194,9 @@ class ExitInspector(PolicyPanel):
             self._index_box.widget, *steps, *(menu.widget for menu in self._menus.values())
         )
 
-    def _look_for(self, what: str, value: str, choices: Sequence[str]) -> None:
-        self._check()
-        if value not in choices:
-            raise ValueError(f"{what} must be one of {list(choices)}, got {value!r}")
+    def _look_for(self, what: str, value: str) -> None:
+        if value not in self._choices[what]:
+            raise ValueError(f"{what} must be one of {self._choices[what]}, got {value!r}")
         self._filter = replace(self._filter, **{what: value})
         self._matches = self._find()
         self._go([self._index] if self._index in self._matches else self._matches)

@@ -4,6 +4,7 @@ import html
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import ipywidgets as w
 from IPython.core.getipython import get_ipython
@@ -13,7 +14,7 @@ from hbnlab.formatting import percent
 from hbnlab.hierarchy import Hierarchy, default_level_names
 from hbnlab.history import History, Step
 from hbnlab.widgets.controls import button, row
-from hbnlab.widgets.html_tables import PAGE, ROW, table
+from hbnlab.widgets.html_tables import PAGE, ROW, cell_rows, table
 from hbnlab.widgets.live_curves import LiveCurves
 from hbnlab.widgets.panel import Panel, message
 
@@ -50,6 +51,7 @@ class TrainingMonitor(Panel):
         self._step: Step | None = None
         self._stopping, self._is_running = threading.Event(), False
         self._losses: list[tuple[float, float]] = []
+        self._unread: list[Step] = []
         self._curves: LiveCurves | None = None
         self._shell: InteractiveShell | None = None
         tooltip = "If nothing happens, interrupt the kernel: what was learned is kept as well."
@@ -61,17 +63,23 @@ class TrainingMonitor(Panel):
     def __call__(self, step: Step) -> bool:
         """Record a step; ``fit`` calls this.
 
+        The losses are read from the device only when the page is drawn, because reading waits for
+        the device.
+
         Returns:
             Whether the run should stop here.
+
+        Raises:
+            FloatingPointError: when a loss or a gradient was not finite.
         """
         if self._is_first(step):
             self._begin(step)
         self._step, self._last_time = step, time.perf_counter()
-        done = step.epoch - 1 + step.number / step.steps
-        self._losses.append((done, step.loss))
+        self._unread.append(step)
         must_stop = self._stopping.is_set()
         self._is_running = not (must_stop or self._is_done)
         if not self._is_running or time.perf_counter() >= self._draw_after:
+            self._read_losses()
             self._draw()
         return must_stop
 
@@ -88,24 +96,27 @@ class TrainingMonitor(Panel):
     @property
     def loss(self) -> float | None:
         """Loss at the last step; None before the first."""
+        with suppress(FloatingPointError):  # the run itself raises it
+            self._read_losses()
         return self._losses[-1][1] if self._losses else None
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the run ends, at its speed so far; None before the second step."""
-        if self._step is None or len(self._losses) < 2:
+        if self._step is None or (done := _epochs_done(self._step)) == self._first_done:
             return None
-        (first, _), (last, _) = self._losses[0], self._losses[-1]
-        return (self._last_time - self._first_time) / (last - first) * (self._step.epochs - last)
+        seconds_per_epoch = (self._last_time - self._first_time) / (done - self._first_done)
+        return seconds_per_epoch * (self._step.epochs - done)
 
     def _words(self) -> str:
         step = self._step
         if step is None:
             return "no step yet; give it to fit(..., on_step=monitor)"
         words = (
-            f"{step.phase}, epoch {step.epoch} of {step.epochs}, step {step.number} of "
-            f"{step.steps}, loss {self.loss:.3f}"
+            f"{step.phase}, epoch {step.epoch} of {step.epochs}, step {step.number} of {step.steps}"
         )
+        if self.loss is not None:
+            words += f", loss {self.loss:.3f}"
         if self._is_done:
             return f"{words}; done"
         if self._stopping.is_set():
@@ -132,7 +143,9 @@ class TrainingMonitor(Panel):
                 f"The network that is trained has more levels than the tree that the monitor was "
                 f"given, {list(self._hierarchy.level_names) if self._hierarchy else []}."
             )
-        rows = self._last_scores(history, len(names))
+        last = history.epochs[-1].cells.get("val", ()) if history.epochs else ()
+        texts = {(score.exit_index, score.level_index): percent(score.top1) for score in last}
+        rows = cell_rows(texts, len(names))
         words = self._words()
         if rows:
             scores = (f"{name} {', '.join(texts)}" for name, texts in rows)
@@ -151,22 +164,15 @@ class TrainingMonitor(Panel):
             return default_level_names(needed)
         return self._hierarchy.level_names if needed <= self._hierarchy.num_levels else ()
 
-    def _last_scores(self, history: History, num_levels: int) -> list[tuple[str, list[str]]]:
-        """The accuracies after the last finished epoch: one row per exit, one text per level."""
-        last = history.epochs[-1].cells.get("val", ()) if history.epochs else ()
-        texts = {(score.exit_index, score.level_index): percent(score.top1) for score in last}
-        num_exits = 1 + max((exit_index for exit_index, _ in texts), default=-1)
-        return [
-            (f"exit {e + 1}", [texts.get((e, level), "no head") for level in range(num_levels)])
-            for e in range(num_exits)
-        ]
-
     @property
     def _is_done(self) -> bool:
         """Whether the last step of the last epoch is done."""
-        if self._step is None or not self._losses:
-            return False
-        return self._losses[-1][0] >= self._step.epochs
+        return self._step is not None and _epochs_done(self._step) >= self._step.epochs
+
+    def _read_losses(self) -> None:
+        """Read the losses of the steps since they were last read."""
+        unread, self._unread = self._unread, []
+        self._losses += [(_epochs_done(step), step.loss) for step in unread]
 
     def _is_first(self, step: Step) -> bool:
         before = self._step
@@ -179,7 +185,8 @@ class TrainingMonitor(Panel):
 
     def _begin(self, step: Step) -> None:
         """Start recording a run, without the one before it."""
-        self._losses, self._curves = [], LiveCurves(step.epochs)
+        self._losses, self._unread, self._curves = [], [], LiveCurves(step.epochs)
+        self._first_done = _epochs_done(step)
         self._stopping.clear()
         self._button.disabled = False
         _answer_while_a_cell_runs(self._button)
@@ -213,6 +220,10 @@ def _answer_while_a_cell_runs(widget: w.Widget) -> None:
     """
     if widget.comm is not None:
         vars(widget.comm).pop("_reply_subshell_id", None)
+
+
+def _epochs_done(step: Step) -> float:
+    return step.epoch - 1 + step.number / step.steps
 
 
 def _duration(seconds: float) -> str:

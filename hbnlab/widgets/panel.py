@@ -3,7 +3,7 @@
 import html
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import ipywidgets as w
 
@@ -103,6 +103,15 @@ class Panel(ABC):
                 )
         super().__setattr__(name, value)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise the problem of a panel that has one, instead of the attribute that it lacks."""
+            # Names that end in an underscore are those by which Jupyter finds out how to display.
+            if vars(self).get("_problem") and not name.endswith("_"):
+                raise ValueError(self._problem)
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.words}>"
 
@@ -112,11 +121,6 @@ class Panel(ABC):
         bundle = self.widget._repr_mimebundle_
         interactive = dict((bundle() if bundle else None) or {})
         return interactive | {"text/plain": repr(self), "text/html": self.to_html()}
-
-    def _check(self) -> None:
-        """Raise the problem as an error if there is one."""
-        if self.problem:
-            raise ValueError(self.problem)
 
 
 class StatusLine:

@@ -55,12 +55,10 @@ class PolicyPanel(Panel):
     @property
     def policy(self) -> Policy:
         """The policy with its numbers. Set it to another one that fits the records."""
-        self._check()
         return self._policy
 
     @policy.setter
     def policy(self, policy: Policy) -> None:
-        self._check()
         self._take(policy)
 
     @property
