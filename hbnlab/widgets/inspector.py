@@ -1,8 +1,9 @@
 """One image, its path through the network, and why the policy sends it there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import ipywidgets as w
 
@@ -20,12 +21,13 @@ from hbnlab.widgets.problems import Images, images_problem, policy_problem, reco
 _LABELS = {"kind": "kind of image", "class_name": "class", "difficulty": "difficulty"}
 
 
-def _choice(name: str, meaning: str) -> property:
-    """A property of the inspector: a field of its filter, and one of a few words."""
+def _choice(described: Callable[..., Any]) -> property:
+    """A field of the filter as a property, which can be set to one of a few words."""
+    name = described.__name__
     return property(
         lambda panel: getattr(panel._filter, name),
         lambda panel, value: panel._look_for(name, value),
-        doc=meaning,
+        doc=described.__doc__,
     )
 
 
@@ -99,8 +101,8 @@ class ExitInspector(PolicyPanel):
         self._index = int(index)
         self._draw()
 
-    kind = _choice(
-        "kind",
+    @_choice
+    def kind(self) -> Any:
         """What the policy does with the images to step through; one of ``image_filter.KINDS``.
 
         ``"any"``, ``"leaves early"``, ``"wrong"`` or ``"fine answer at coarse confidence"``.
@@ -109,25 +111,24 @@ class ExitInspector(PolicyPanel):
 
         Raises:
             ValueError: when set to anything else.
-        """,
-    )
-    class_name = _choice(
-        "class_name",
+        """
+
+    @_choice
+    def class_name(self) -> Any:
         """Class of the images to step through, with its level: ``"fine: poodle"``; or ``"any"``.
 
         Raises:
             ValueError: when set to a class that is not in the tree.
-        """,
-    )
-    difficulty = _choice(
-        "difficulty",
+        """
+
+    @_choice
+    def difficulty(self) -> Any:
         """Difficulty of the images to step through, such as ``"easiest quarter"``; or ``"any"``.
 
         Raises:
             ValueError: when set to anything else, or to a quarter although difficulty is not known
                 for every image.
-        """,
-    )
+        """
 
     @property
     def matches(self) -> tuple[int, ...]:
