@@ -1,6 +1,6 @@
 """The head mask: which (exit, level) pairs of a network have a head, for networks and records."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from hbnlab.hierarchy import Hierarchy
 
@@ -59,7 +59,7 @@ def finest_level(row: Sequence[bool]) -> int:
     return max(level for level, has_head in enumerate(row) if has_head)
 
 
-def describe_cells(mask: Iterable[Iterable[bool]], hierarchy: Hierarchy) -> str:
+def describe_cells(mask: Sequence[Sequence[bool]], hierarchy: Hierarchy) -> str:
     """The cells in words, exits counted from 1.
 
     Example:
@@ -67,9 +67,5 @@ def describe_cells(mask: Iterable[Iterable[bool]], hierarchy: Hierarchy) -> str:
         >>> describe_cells([[True, False], [True, True]], tree)
         'exit 1 coarse, exit 2 coarse, exit 2 fine'
     """
-    return ", ".join(
-        f"exit {exit_index + 1} {name}"
-        for exit_index, row in enumerate(mask)
-        for name, has_head in zip(hierarchy.level_names, row, strict=True)
-        if has_head
-    )
+    names = hierarchy.level_names
+    return ", ".join(f"exit {index + 1} {names[level]}" for index, level in cells_of(mask))

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from hbnlab import data, models
-from hbnlab.checkpoint import load_checkpoint
 from hbnlab.collect import collect_records
 from hbnlab.costs import num_parameters, size_mb
 from hbnlab.data import Splits
@@ -30,6 +29,7 @@ from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGat
 from hbnlab.records import ExitRecords
 from hbnlab.storage import atomic_path, write_json
 from hbnlab.training import TrainConfig, fit, post_train
+from hbnlab.training.checkpoint import load_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
 TOLERANCES = (0.0, 0.25, 0.5, 1.0, 1.5)

@@ -11,29 +11,36 @@ Example:
 
 from hbnlab.hierarchy import Hierarchy
 
-CIFAR100 = Hierarchy.from_dict(
-    {
-        "aquatic_mammals": ["beaver", "dolphin", "otter", "seal", "whale"],
-        "fish": ["aquarium_fish", "flatfish", "ray", "shark", "trout"],
-        "flowers": ["orchid", "poppy", "rose", "sunflower", "tulip"],
-        "food_containers": ["bottle", "bowl", "can", "cup", "plate"],
-        "fruit_and_vegetables": ["apple", "mushroom", "orange", "pear", "sweet_pepper"],
-        "household_electrical_devices": ["clock", "keyboard", "lamp", "telephone", "television"],
-        "household_furniture": ["bed", "chair", "couch", "table", "wardrobe"],
-        "insects": ["bee", "beetle", "butterfly", "caterpillar", "cockroach"],
-        "large_carnivores": ["bear", "leopard", "lion", "tiger", "wolf"],
-        "large_man-made_outdoor_things": ["bridge", "castle", "house", "road", "skyscraper"],
-        "large_natural_outdoor_scenes": ["cloud", "forest", "mountain", "plain", "sea"],
-        "large_omnivores_and_herbivores": ["camel", "cattle", "chimpanzee", "elephant", "kangaroo"],
-        "medium_mammals": ["fox", "porcupine", "possum", "raccoon", "skunk"],
-        "non-insect_invertebrates": ["crab", "lobster", "snail", "spider", "worm"],
-        "people": ["baby", "boy", "girl", "man", "woman"],
-        "reptiles": ["crocodile", "dinosaur", "lizard", "snake", "turtle"],
-        "small_mammals": ["hamster", "mouse", "rabbit", "shrew", "squirrel"],
-        "trees": ["maple_tree", "oak_tree", "palm_tree", "pine_tree", "willow_tree"],
-        "vehicles_1": ["bicycle", "bus", "motorcycle", "pickup_truck", "train"],
-        "vehicles_2": ["lawn_mower", "rocket", "streetcar", "tank", "tractor"],
-    },
+
+def _read(lines: str, *, sort: bool = False) -> Hierarchy:
+    """Read one line per coarse class: its name, a colon, and the names of its fine classes."""
+    rows = (line.split(": ") for line in lines.strip().splitlines())
+    return Hierarchy.from_dict({coarse: fine.split() for coarse, fine in rows}, sort=sort)
+
+
+CIFAR100 = _read(
+    """
+aquatic_mammals: beaver dolphin otter seal whale
+fish: aquarium_fish flatfish ray shark trout
+flowers: orchid poppy rose sunflower tulip
+food_containers: bottle bowl can cup plate
+fruit_and_vegetables: apple mushroom orange pear sweet_pepper
+household_electrical_devices: clock keyboard lamp telephone television
+household_furniture: bed chair couch table wardrobe
+insects: bee beetle butterfly caterpillar cockroach
+large_carnivores: bear leopard lion tiger wolf
+large_man-made_outdoor_things: bridge castle house road skyscraper
+large_natural_outdoor_scenes: cloud forest mountain plain sea
+large_omnivores_and_herbivores: camel cattle chimpanzee elephant kangaroo
+medium_mammals: fox porcupine possum raccoon skunk
+non-insect_invertebrates: crab lobster snail spider worm
+people: baby boy girl man woman
+reptiles: crocodile dinosaur lizard snake turtle
+small_mammals: hamster mouse rabbit shrew squirrel
+trees: maple_tree oak_tree palm_tree pine_tree willow_tree
+vehicles_1: bicycle bus motorcycle pickup_truck train
+vehicles_2: lawn_mower rocket streetcar tank tractor
+""",
     sort=True,
 )
 """CIFAR-100: 20 coarse and 100 fine classes, with the names and indices of the data files."""
@@ -75,52 +82,26 @@ FASHION_MNIST_THREE = FASHION_MNIST.with_coarser_level(
 )
 """Fashion-MNIST with clothes and goods above the coarse classes (Seo and Shin, H-CNN, 2019)."""
 
-GLYPHS = Hierarchy.from_dict(
-    {
-        "greek": ["alpha", "gamma", "delta", "sigma", "omega"],
-        "cyrillic": ["zhe", "tse", "sha", "shcha", "yu"],
-        "hebrew": ["bet", "he", "het", "final_mem", "tav"],
-        "arabic": ["beh", "peh", "teh", "theh", "noon"],
-        "digits": ["three", "five", "six", "eight", "nine"],
-        "accents": ["a_grave", "a_acute", "a_circumflex", "a_diaeresis", "a_ring"],
-        "fractions": ["one_half", "one_third", "two_thirds", "one_quarter", "three_quarters"],
-        "marks": [
-            "exclamation",
-            "inverted_exclamation",
-            "question",
-            "inverted_question",
-            "interrobang",
-        ],
-        "currency": ["dollar", "cent", "pound", "yen", "euro"],
-        "brackets": ["parenthesis", "square_bracket", "curly_brace", "angle_bracket", "ceiling"],
-        "equalities": ["equal", "not_equal", "identical", "almost_equal", "congruent"],
-        "circled": [
-            "circled_plus",
-            "circled_minus",
-            "circled_times",
-            "circled_slash",
-            "circled_dot",
-        ],
-        "arrows": ["left_arrow", "up_arrow", "right_arrow", "down_arrow", "left_right_arrow"],
-        "box_drawing": ["tee_right", "tee_left", "tee_down", "tee_up", "crossing"],
-        "shapes": [
-            "up_triangle",
-            "right_triangle",
-            "down_triangle",
-            "left_triangle",
-            "diamond",
-        ],
-        "dice": ["die_one", "die_two", "die_three", "die_four", "die_five"],
-        "chess": ["king", "queen", "rook", "bishop", "knight"],
-        "music": ["quarter_note", "eighth_note", "beamed_eighths", "beamed_sixteenths", "flat"],
-        "planets": ["mercury", "venus", "earth", "mars", "uranus"],
-        "stars": [
-            "four_pointed_star",
-            "five_pointed_star",
-            "six_pointed_star",
-            "eight_pointed_star",
-            "twelve_pointed_star",
-        ],
-    }
-)
+GLYPHS = _read("""
+greek: alpha gamma delta sigma omega
+cyrillic: zhe tse sha shcha yu
+hebrew: bet he het final_mem tav
+arabic: beh peh teh theh noon
+digits: three five six eight nine
+accents: a_grave a_acute a_circumflex a_diaeresis a_ring
+fractions: one_half one_third two_thirds one_quarter three_quarters
+marks: exclamation inverted_exclamation question inverted_question interrobang
+currency: dollar cent pound yen euro
+brackets: parenthesis square_bracket curly_brace angle_bracket ceiling
+equalities: equal not_equal identical almost_equal congruent
+circled: circled_plus circled_minus circled_times circled_slash circled_dot
+arrows: left_arrow up_arrow right_arrow down_arrow left_right_arrow
+box_drawing: tee_right tee_left tee_down tee_up crossing
+shapes: up_triangle right_triangle down_triangle left_triangle diamond
+dice: die_one die_two die_three die_four die_five
+chess: king queen rook bishop knight
+music: quarter_note eighth_note beamed_eighths beamed_sixteenths flat
+planets: mercury venus earth mars uranus
+stars: four_pointed_star five_pointed_star six_pointed_star eight_pointed_star twelve_pointed_star
+""")
 """Rendered characters: 20 coarse classes of 5 fine ones that look alike."""

@@ -1,4 +1,4 @@
-"""hbnlab.checkpoint: a run that is cut, wherever, ends as the run that was not."""
+"""hbnlab.training.checkpoint: a run that is cut, wherever, ends as the run that was not."""
 
 import os
 import subprocess
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from hbnlab import models
-from hbnlab.checkpoint import RunState, load_checkpoint
 from hbnlab.history import History
 from hbnlab.models import EarlyExitNetwork, save_weights
 from hbnlab.storage import load_tensors, save_tensors
 from hbnlab.training import Step, TrainConfig, fit, post_train
+from hbnlab.training.checkpoint import RunState, load_checkpoint
 from hbnlab.trees import FASHION_MNIST
 
 # Everything that is random is on: order, crops and flips, dropout.
@@ -377,7 +377,7 @@ import torch
 sys.path.insert(0, {tests!r})
 from conftest import TINY_TREE, tiny_split
 from hbnlab import models
-from hbnlab.checkpoint import load_checkpoint
+from hbnlab.training.checkpoint import load_checkpoint
 from hbnlab.data import Splits
 from hbnlab.training import TrainConfig, fit
 

@@ -158,7 +158,7 @@ def test_the_imports_of_the_design_are_allowed(empty_package):
         "run_folder": "import hbnlab.collect, hbnlab.inference, hbnlab.metrics, hbnlab.training",
         "report": "import hbnlab.inference, hbnlab.collect, hbnlab.plots, hbnlab.training",
         "collect": "import hbnlab.costs, hbnlab.models, hbnlab.records",
-        "training": "import hbnlab.checkpoint, hbnlab.data, hbnlab.losses, hbnlab.progress",
+        "training": "import hbnlab.data, hbnlab.losses, hbnlab.progress",
         "widgets": "import ipywidgets, matplotlib.pyplot, hbnlab.plots, hbnlab.policies",
         "plots": "import matplotlib.pyplot, hbnlab.metrics, hbnlab.history",
         "data/glyphs": "import matplotlib.font_manager, hbnlab.trees",

@@ -228,11 +228,11 @@ def test_a_checkpoint_of_the_original_gives_the_logits_of_the_original(name, tmp
 @pytest.mark.parametrize(
     ("written", "asked", "named"),
     [
-        ("gran-hbn", "ag-hbn", r"lacks \['gate.bias', 'gate.weight'\]"),
-        ("ag-hbn", "gran-hbn", r"also has \['gate.bias', 'gate.weight'\]"),
-        ("alexnet", "b-alexnet", r"lacks \['branches.0"),
-        ("b-alexnet", "alexnet", r"also has \['branch"),
-        ("b-alexnet", "gran-hbn", r"lacks \['heads.0.0.bias'"),
+        ("gran-hbn", "ag-hbn", 'Missing .*: "gate.weight", "gate.bias"'),
+        ("ag-hbn", "gran-hbn", 'Unexpected .*: "gate.weight", "gate.bias"'),
+        ("alexnet", "b-alexnet", 'Missing .* "branches.0'),
+        ("b-alexnet", "alexnet", 'Unexpected .* "branch'),
+        ("b-alexnet", "gran-hbn", 'Missing .*"heads.0.0.bias"'),
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused_with_its_keys(written, asked, named, tmp_path):
@@ -243,13 +243,13 @@ def test_a_checkpoint_of_another_network_is_refused_with_its_keys(written, asked
 
 def test_a_key_that_the_study_has_not_is_named_as_it_stands(tmp_path):
     torch.save(_original_state("alexnet") | {"epoch.count": torch.zeros(1)}, tmp_path / "study.pth")
-    with pytest.raises(ValueError, match=r"lacks \[\], also has \['epoch\.count'\]"):
+    with pytest.raises(ValueError, match=r'Network: Unexpected .*: "epoch\.count"'):
         models.load_original(tmp_path / "study.pth", "alexnet")
 
 
 def test_a_checkpoint_with_other_shapes_is_refused_with_both(tmp_path):
     torch.save(_original_state("b-alexnet"), tmp_path / "study.pth")  # fine where Sem-HBN is coarse
-    shapes = r"other shapes than sem-hbn .*'heads\.0\.0\.weight': \(\(20, 2048\), \(100, 2048\)\)"
+    shapes = r"not a checkpoint of sem-hbn: .*heads\.0\.0\.weight.*\[100, 2048\].*\[20, 2048\]"
     with pytest.raises(ValueError, match=shapes):
         models.load_original(tmp_path / "study.pth", "sem-hbn")
 

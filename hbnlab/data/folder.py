@@ -1,22 +1,22 @@
 """Your own images in nested folders: the nesting is the tree, the innermost folders its classes."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from hbnlab.data.batches import IMAGENET_MEAN, IMAGENET_STD
 from hbnlab.data.image_checks import check_same
-from hbnlab.data.image_files import SUFFIXES, is_image, read_image
+from hbnlab.data.image_files import SUFFIXES, is_image, read_images
 from hbnlab.data.split import PARTS, Split, Splits, TensorSplit
 from hbnlab.hierarchy import Hierarchy
 
-NAME = "folder"
 _DECODED_AT_ONCE = 64
 
 
@@ -68,31 +68,17 @@ def load(
         ...     splits = load(root)
         >>> len(splits.train), len(splits.val), len(splits.test)
         (6, 3, 3)
-        >>> splits.hierarchy.class_names
-        (('cat', 'dog'), ('poodle', 'pug', 'tabby'))
     """
     root = Path(root).expanduser()
-    if image_size < 1:
-        raise ValueError(f"image_size must be at least 1, got {image_size}")
     tree, files = _list_parts(root, level_names)
-    fractions = {"val": val_fraction, "test": test_fraction}
-    files = _hold_out(files, {p: fractions[p] for p in fractions if p not in files}, tree, seed)
-    shared: dict[str, Any] = {
-        "hierarchy": tree,
-        "name": NAME,
-        "mean": IMAGENET_MEAN,
-        "std": IMAGENET_STD,
-        "augmentations": augmentations,
-        "root": root,
-        "image_size": image_size,
-        "workers": workers,
-    }
-    parts = {p: FolderSplit(part=p, **_columns(files[p], tree), **shared) for p in PARTS}
-    bytes_in_all = 3 * image_size**2 * sum(len(split) for split in parts.values())
-    if bytes_in_all > memory_limit:
-        return Splits(**parts, hierarchy=tree, name=NAME)
-    decoded = {part: split.in_memory() for part, split in parts.items()}
-    return Splits(**decoded, hierarchy=tree, name=NAME)
+    files = _hold_out(files, {"val": val_fraction, "test": test_fraction}, tree, seed)
+    split_of = functools.partial(
+        FolderSplit, augmentations=augmentations, root=root, image_size=image_size, workers=workers
+    )
+    parts = {part: split_of(part=part, **_columns(files[part], tree)) for part in PARTS}
+    if 3 * image_size**2 * sum(map(len, parts.values())) <= memory_limit:
+        parts = {part: split.in_memory() for part, split in parts.items()}
+    return Splits(**parts, hierarchy=tree, name="folder")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,9 +96,14 @@ class FolderSplit(Split):
     paths: tuple[str, ...]
     image_size: int
     workers: int = 0
+    name: str = "folder"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.image_size < 1:
+            raise ValueError(f"image_size must be at least 1, got {self.image_size}")
         check_same("number", len(self.paths), len(self.labels))
 
     @property
@@ -124,7 +115,7 @@ class FolderSplit(Split):
         """The images at ``indices``, in that order."""
         index = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
         paths = tuple(self.paths[i] for i in index.tolist())
-        return replace(self, paths=paths, **self._rows_at(index))
+        return replace(self, paths=paths, **self._columns(lambda column: column[index]))
 
     def in_memory(self) -> TensorSplit:
         """The same split with all images decoded."""
@@ -136,11 +127,12 @@ class FolderSplit(Split):
         return TensorSplit(images=images, **shared)
 
     def _read(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+        files: Any = [self.root / path for path in self.paths]  # a loader takes any sequence
         loader = DataLoader(
-            _ImageFiles(self.root, self.paths, self.image_size),
+            files,
             batch_sampler=[indices.tolist() for indices in batches],
             num_workers=self.workers,
-            collate_fn=torch.stack,
+            collate_fn=functools.partial(read_images, size=self.image_size),
             # Without a generator of its own, a loader would draw from the global one.
             generator=torch.Generator(),
         )
@@ -150,17 +142,6 @@ class FolderSplit(Split):
     def _content(self) -> Iterator[str]:
         for path in self.paths:
             yield f"{path} {(self.root / path).stat().st_size}\n"
-
-
-class _ImageFiles(Dataset):
-    def __init__(self, root: Path, paths: Sequence[str], size: int) -> None:
-        self.root, self.paths, self.size = root, paths, size
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> UInt8[Tensor, "3 size size"]:
-        return read_image(self.root / self.paths[index], self.size)
 
 
 ClassFiles = list[list[str]]
@@ -216,7 +197,8 @@ def _lineages(tree: Hierarchy) -> list[list[str]]:
 def _hold_out(
     files: Mapping[str, ClassFiles], fractions: Mapping[str, float], tree: Hierarchy, seed: int
 ) -> dict[str, ClassFiles]:
-    """Take the parts named in ``fractions`` from the training images, class by class."""
+    """Take the parts in ``fractions`` that have no files from the training images, by class."""
+    fractions = {part: fraction for part, fraction in fractions.items() if part not in files}
     for part, fraction in fractions.items():
         if not 0 < fraction < 1:
             raise ValueError(f"{part}_fraction must be between 0 and 1, got {fraction}")
@@ -238,7 +220,6 @@ def _hold_out(
 
 
 def _columns(files: ClassFiles, tree: Hierarchy) -> dict[str, Any]:
-    counts = torch.tensor([len(paths) for paths in files])
-    classes = torch.repeat_interleave(torch.arange(len(files)), counts)
-    paths = tuple(path for paths in files for path in paths)
-    return {"labels": tree.label_table(classes), "paths": paths}
+    pairs = [(index, path) for index, paths in enumerate(files) for path in paths]
+    classes, paths = zip(*pairs, strict=True)
+    return {"hierarchy": tree, "labels": tree.label_table(torch.tensor(classes)), "paths": paths}

@@ -1,5 +1,6 @@
 """Read one image file as bytes, resized and cropped to a square."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,11 @@ def read_image(path: Path, size: int) -> UInt8[Tensor, "3 size size"]:
         raise ValueError(f"{path} is not a readable image: {error}") from error
     pixels = np.array(_centre_square(image, size))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def read_images(paths: Sequence[Path], size: int) -> UInt8[Tensor, "image 3 size size"]:
+    """Read several images as ``read_image`` does."""
+    return torch.stack([read_image(path, size) for path in paths])
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

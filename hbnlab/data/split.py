@@ -1,9 +1,10 @@
 """A split: the labelled images of one part of a data set, read in normalised batches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -97,15 +98,12 @@ class Split(ABC):
 
     def to(self, device: torch.device | str) -> "Split":
         """The same split on another device."""
-        return replace(self, **self._tensors_on(device))
+        return replace(self, **self._columns(lambda column: column.to(device)))
 
-    def _tensors_on(self, device: torch.device | str) -> dict[str, object]:
-        moved = {name: column.to(device) for name, column in self.attributes.items()}
-        return {"labels": self.labels.to(device), "attributes": moved}
-
-    def _rows_at(self, index: Int[Tensor, " chosen"]) -> dict[str, object]:
-        columns = {name: column[index] for name, column in self.attributes.items()}
-        return {"labels": self.labels[index], "attributes": columns}
+    def _columns(self, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        """Labels and attributes, each of them changed."""
+        attributes = {name: change(column) for name, column in self.attributes.items()}
+        return {"labels": change(self.labels), "attributes": attributes}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -121,8 +119,6 @@ class Split(ABC):
         augment: bool = False,
         generator: torch.Generator | None = None,
         shuffle: bool | None = None,
-        *,
-        min_size: int = 1,
     ) -> Iterator[Batch]:
         """Iterate once over all images; the last batch may be smaller.
 
@@ -134,7 +130,6 @@ class Split(ABC):
                 evaluation sees the images as they are.
             generator: source of the order and of the augmentation.
             shuffle: visit the images in random order; None = only with a generator.
-            min_size: smallest last batch; one with fewer images joins the batch before it.
 
         Shapes:
             images (batch, 3, height, width), normalised; labels (batch, level).
@@ -149,8 +144,8 @@ class Split(ABC):
                 f"random batches need a generator, got augment={augment}, shuffle={shuffle} "
                 "and no generator"
             )
-        batches = self.batch_indices(size, generator, shuffle, min_size=min_size)
-        return self._iterate(batches, generator if augment else None)
+        batches = self.batch_indices(size, generator, shuffle)
+        return self.read_batches(batches, generator if augment else None)
 
     def batch_indices(
         self,
@@ -164,9 +159,9 @@ class Split(ABC):
 
         Args:
             size: as for ``batches``.
-            generator: in the state in which ``batches`` would get it; its state advances.
+            generator: as for ``batches``; its state advances.
             shuffle: as for ``batches``.
-            min_size: as for ``batches``.
+            min_size: smallest last batch; one with fewer images joins the batch before it.
         """
         order = torch.arange(len(self))
         if generator is not None and shuffle is not False:
@@ -176,9 +171,10 @@ class Split(ABC):
             batches[-2:] = [torch.cat(batches[-2:])]
         return batches
 
-    def _iterate(
-        self, batches: Sequence[Tensor], augment: torch.Generator | None
+    def read_batches(
+        self, batches: Sequence[Tensor], augment: torch.Generator | None = None
     ) -> Iterator[Batch]:
+        """Iterate over the batches with these indices, augmented where a generator is given."""
         for indices, images in zip(batches, self._read(batches), strict=True):
             if augment is not None:
                 images = augment_images(images, self.augmentations, augment)
@@ -238,12 +234,14 @@ class TensorSplit(Split):
     def subset(self, indices: Int[Tensor, " chosen"] | Sequence[int]) -> "TensorSplit":
         """The images at ``indices``, in that order."""
         index = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
-        return replace(self, images=take_images(self.images, index), **self._rows_at(index))
+        images = take_images(self.images, index)
+        return replace(self, images=images, **self._columns(lambda column: column[index]))
 
-    def _tensors_on(self, device: torch.device | str) -> dict[str, object]:
+    def to(self, device: torch.device | str) -> "TensorSplit":
+        """The same split on another device."""
         stored = self.images[:, : stored_channels(self.images)]
         images = stored.to(device).expand(-1, 3, -1, -1)
-        return {"images": images, **super()._tensors_on(device)}
+        return replace(self, images=images, **self._columns(lambda column: column.to(device)))
 
     def _read(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         for indices in batches:
@@ -299,7 +297,13 @@ class Splits:
 
 
 def with_validation(train: TensorSplit, test: Split, val_size: int, seed: int) -> Splits:
-    """The three parts of a data set that is published in two; ``hold_out`` makes the third.
+    """The three parts of a data set that is published in two.
+
+    The third are ``val_size`` randomly chosen training images. All parts keep the order of their
+    images.
+
+    Raises:
+        ValueError: unless training and validation get at least one image each.
 
     Example:
         >>> from hbnlab import data
@@ -307,27 +311,16 @@ def with_validation(train: TensorSplit, test: Split, val_size: int, seed: int) -
         >>> splits = with_validation(glyphs.train, glyphs.test, val_size=4, seed=0)
         >>> len(splits.train), len(splits.val), len(splits.test)
         (16, 4, 5)
-    """
-    train, val = hold_out(train, val_size, seed)
-    return Splits(train=train, val=val, test=test, hierarchy=test.hierarchy, name=test.name)
-
-
-def hold_out(split: TensorSplit, count: int, seed: int) -> tuple[TensorSplit, TensorSplit]:
-    """Hold out ``count`` randomly chosen training images for validation.
-
-    Both parts keep the order of the images.
-
-    Raises:
-        ValueError: unless each part gets at least one image.
 
     Source:
         The same choice as ``torch.utils.data.random_split`` with a generator of that seed.
     """
-    if not 0 < count < len(split):
+    if not 0 < val_size < len(train):
         raise ValueError(
-            f"val_size must be in 1..{len(split) - 1} of {len(split)} images, got {count}"
+            f"val_size must be in 1..{len(train) - 1} of {len(train)} images, got {val_size}"
         )
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
-    kept, held = order[: len(split) - count], order[len(split) - count :]
-    val = replace(split.subset(held.sort().values), part="val")
-    return split.subset(kept.sort().values), val
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+    kept, held = (part.sort().values for part in order.split([len(train) - val_size, val_size]))
+    val = replace(train.subset(held), part="val")
+    train = train.subset(kept)
+    return Splits(train=train, val=val, test=test, hierarchy=test.hierarchy, name=test.name)

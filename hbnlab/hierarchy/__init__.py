@@ -3,8 +3,7 @@
 | module | contents |
 | --- | --- |
 | tree | `Hierarchy`: the classes of every level, and how labels and probabilities are lifted |
-| class_rows | reads classes from tables, nested mappings and folders |
-| tree_rules | what every tree must satisfy |
+| class_rows | reads classes from tables, nested mappings and folders, and checks them |
 """
 
 from hbnlab.hierarchy.class_rows import default_level_names

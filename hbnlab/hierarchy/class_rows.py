@@ -1,4 +1,4 @@
-"""Read a label tree as rows: one row per finest class, the names of its classes coarse to fine."""
+"""Read the classes of a tree, one row of names per finest class, coarse to fine; and check them."""
 
 import os
 from collections import Counter
@@ -89,3 +89,49 @@ def rows_of_folder(root: Path) -> list[Row]:
             f"{'/'.join(short)} (levels: {len(short)}) and {'/'.join(long)} (levels: {len(long)})"
         )
     return rows
+
+
+def check_tree(
+    level_names: Row, class_names: tuple[Row, ...], parents: tuple[tuple[int, ...], ...]
+) -> None:
+    """Validate the three fields of a ``Hierarchy``.
+
+    Raises:
+        ValueError: for a class without a parent or a child, or a repeated or empty name.
+    """
+    counts = (len(level_names), len(class_names), len(parents))
+    if len(set(counts)) > 1 or counts[0] == 0:
+        raise ValueError(
+            f"level_names, class_names and parents must have one entry per level, got {counts}"
+        )
+    if repeated(level_names):
+        raise ValueError(f"level names must be unique, got {list(level_names)}")
+    if parents[0]:
+        raise ValueError("parents[0] must be empty: the coarsest classes have no parent")
+    for level, names in zip(level_names, class_names, strict=True):
+        if not names:
+            raise ValueError(f"level {level!r} must have at least one class, got none")
+        if "" in names:
+            number = names.index("")
+            raise ValueError(
+                f"class names must not be empty, got '' for class {number} of {level!r}"
+            )
+        if twice := repeated(names):
+            raise ValueError(f"class names must be unique within {level!r}, repeated: {twice}")
+    for level in range(1, len(parents)):
+        _check_parents(
+            level_names[level], class_names[level], parents[level], class_names[level - 1]
+        )
+
+
+def _check_parents(level: str, names: Row, parents: tuple[int, ...], above: Row) -> None:
+    if len(parents) != len(names):
+        raise ValueError(
+            f"every class of {level!r} needs one parent, got {len(parents)} parents "
+            f"for {len(names)} classes"
+        )
+    known = set(range(len(above)))
+    if outside := sorted(set(parents) - known):
+        raise ValueError(f"parents of {level!r} must be in 0..{len(above) - 1}, got {outside}")
+    if childless := [above[parent] for parent in sorted(known - set(parents))]:
+        raise ValueError(f"every class needs a child at {level!r}, none under {childless}")

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from hbnlab.fingerprint import fingerprint
 from hbnlab.hierarchy.class_rows import (
+    check_tree,
     classes_and_parents,
     default_level_names,
     rows_of_folder,
     rows_of_mapping,
 )
-from hbnlab.hierarchy.tree_rules import check_tree
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ ReLU. Layers keep PyTorch's own initialisation: the paper names Kaiming's, but t
 never applies it, so what was trained is what stands here.
 """
 
+import itertools
 import math
 
 from torch import nn
@@ -36,69 +37,45 @@ def trunk(width: Number = 1.0, dropout: Number = 0.5) -> Trunk:
     if not 0 < width < math.inf:
         raise ValueError(f"width must be above 0 and finite, got {width}")
     width, dropout = float(width), check_dropout(dropout)
-    stages = _stages(width)
-    branches = (_branch_1(width, dropout), _branch_2(width, dropout), _branch_3(width, dropout))
-    return Trunk(stages, branches, (_scale(2048, width),) * 3, IMAGE_SHAPE)
+    last, hidden = _scale(256, width), _scale(2048, width)
+    # Each convolution: channels before and after, stride, pooled. The comments give what comes
+    # out at width 1.
+    stages = (
+        _convolutions(width, (3, 64, 2, True)),  # 64x8x8
+        _convolutions(width, (64, 192, 1, True), (192, 384, 1, False)),  # 384x4x4
+        _convolutions(width, (384, 256, 1, False), (256, 256, 1, True)),  # 256x2x2
+    )
+    branches = (
+        nn.Sequential(
+            _convolutions(width, (64, 256, 1, True), (256, 128, 1, True)),  # 128x2x2
+            nn.Flatten(),
+            _linear(dropout, 4 * _scale(128, width), hidden),
+        ),
+        nn.Sequential(
+            _convolutions(width, (384, 256, 2, True)),  # 256x1x1
+            nn.Flatten(),
+            _linear(dropout, last, hidden),
+        ),
+        nn.Sequential(nn.Flatten(), _linear(dropout, 4 * last, hidden, hidden)),
+    )
+    return Trunk(stages, branches, (hidden,) * 3, IMAGE_SHAPE)
 
 
 def _scale(size: int, width: float) -> int:
     return max(1, round(size * width))
 
 
-def _conv(before: int, after: int, width: float, stride: int = 1) -> nn.Conv2d:
-    inputs = before if before == IMAGE_SHAPE[0] else _scale(before, width)
-    return nn.Conv2d(inputs, _scale(after, width), kernel_size=3, stride=stride, padding=1)
+def _convolutions(width: float, *plan: tuple[int, int, int, bool]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after, stride, pooled in plan:
+        inputs = before if before == IMAGE_SHAPE[0] else _scale(before, width)
+        layers.append(nn.Conv2d(inputs, _scale(after, width), 3, stride=stride, padding=1))
+        layers += [nn.MaxPool2d(2), nn.ReLU()] if pooled else [nn.ReLU()]
+    return nn.Sequential(*layers)
 
 
-def _linear(before: int, after: int, width: float, pixels: int = 1) -> nn.Linear:
-    return nn.Linear(_scale(before, width) * pixels, _scale(after, width))
-
-
-def _stages(width: float) -> tuple[nn.Sequential, ...]:
-    """Outputs 64x8x8, 384x4x4 and 256x2x2 at width 1."""
-    return (
-        nn.Sequential(_conv(3, 64, width, stride=2), nn.MaxPool2d(2), nn.ReLU()),
-        nn.Sequential(
-            _conv(64, 192, width), nn.MaxPool2d(2), nn.ReLU(), _conv(192, 384, width), nn.ReLU()
-        ),
-        nn.Sequential(
-            _conv(384, 256, width), nn.ReLU(), _conv(256, 256, width), nn.MaxPool2d(2), nn.ReLU()
-        ),
-    )
-
-
-def _branch_1(width: float, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Sequential(
-            _conv(64, 256, width),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-            _conv(256, 128, width),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-        ),
-        nn.Flatten(),
-        nn.Sequential(nn.Dropout(dropout), _linear(128, 2048, width, pixels=4), nn.ReLU()),
-    )
-
-
-def _branch_2(width: float, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Sequential(_conv(384, 256, width, stride=2), nn.MaxPool2d(2), nn.ReLU()),
-        nn.Flatten(),
-        nn.Sequential(nn.Dropout(dropout), _linear(256, 2048, width), nn.ReLU()),
-    )
-
-
-def _branch_3(width: float, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Sequential(
-            nn.Dropout(dropout),
-            _linear(256, 2048, width, pixels=4),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            _linear(2048, 2048, width),
-            nn.ReLU(),
-        ),
-    )
+def _linear(dropout: float, *sizes: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+        layers += [nn.Dropout(dropout), nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers)

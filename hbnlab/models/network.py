@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -149,7 +149,13 @@ class EarlyExitNetwork(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.branches = nn.ModuleList(branches)
         self.heads = nn.ModuleList(
-            _heads_of(size, row, hierarchy)
+            nn.ModuleDict(
+                {
+                    str(level): nn.Linear(size, count)
+                    for level, count in enumerate(hierarchy.num_classes)
+                    if row[level]
+                }
+            )
             for size, row in zip(features, self.head_mask, strict=True)
         )
         self.gate = nn.Linear(features[0], 2) if gated else None
@@ -311,13 +317,3 @@ def check_dropout(probability: Number) -> float:
     if not 0.0 <= probability < 1.0:
         raise ValueError(f"dropout must be in [0, 1), got {probability}")
     return float(probability)
-
-
-def _heads_of(size: int, row: Iterable[bool], hierarchy: Hierarchy) -> nn.ModuleDict:
-    return nn.ModuleDict(
-        {
-            str(level): nn.Linear(size, hierarchy.num_classes[level])
-            for level, present in enumerate(row)
-            if present
-        }
-    )

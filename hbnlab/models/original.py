@@ -21,15 +21,16 @@ def load_original(path: str | Path, name: str) -> EarlyExitNetwork:
     Raises:
         ValueError: for an unknown name, a file that is not a plain state dict, or one whose keys
             or shapes are those of another network.
-    Source:
-        Key names of ben-sanati/Class-Granular-Classifications; it calls Gran-HBN "Super-HBN" and
-        AG-HBN "TD-HBN".
 
     Example:
         >>> load_original("study.pth", "gran-hbn")
         Traceback (most recent call last):
         ...
         FileNotFoundError: no file at study.pth
+
+    Source:
+        Key names of ben-sanati/Class-Granular-Classifications; it calls Gran-HBN "Super-HBN" and
+        AG-HBN "TD-HBN".
     """
     if name not in study_networks.NAMES:
         raise ValueError(f"model must be one of {list(study_networks.NAMES)}, got {name!r}")
@@ -40,18 +41,11 @@ def load_original(path: str | Path, name: str) -> EarlyExitNetwork:
     with torch.random.fork_rng(devices=[]):
         network = study_networks.build(name, CIFAR100)
     renamed = {_our_name(key, name): tensor for key, tensor in state.items()}
-    expected = network.state_dict()
-    if renamed.keys() != expected.keys():
-        missing, extra = expected.keys() - renamed.keys(), renamed.keys() - expected.keys()
-        raise ValueError(
-            f"{path} is not a checkpoint of {name}: lacks {sorted(missing)}, also has "
-            f"{sorted(extra)} (our names)"
-        )
-    wrong = [key for key in expected if expected[key].shape != renamed[key].shape]
-    if wrong:
-        shapes = {key: (tuple(expected[key].shape), tuple(renamed[key].shape)) for key in wrong}
-        raise ValueError(f"{path} has other shapes than {name} (expected, found): {shapes}")
-    network.load_state_dict(renamed)
+    try:
+        network.load_state_dict(renamed)
+    except RuntimeError as error:  # which names the keys and shapes that differ, over several lines
+        differences = " ".join(str(error).split())
+        raise ValueError(f"{path} is not a checkpoint of {name}: {differences}") from error
     return network
 
 

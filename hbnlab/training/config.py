@@ -1,7 +1,7 @@
 """What a run is trained with: one frozen set of settings, validated when it is made."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -11,10 +11,18 @@ from hbnlab.types import Number
 Schedule = Literal["constant", "warmup-cosine"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_CHOICES = {"schedule": get_args(Schedule), "precision": get_args(Precision)}
-_LEAST = {"epochs": 0, "post_epochs": 0, "seed": 0, "batch_size": 1}
-_POSITIVE = ("learning_rate", "post_learning_rate", "fine_weight", "gate_weight")
-_LARGEST_SEED = 2**64 - 1
+_RATES = ("learning_rate", "post_learning_rate", "fine_weight", "gate_weight")
+_RULES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
+    (("epochs", "post_epochs", "seed"), "an integer of at least 0", lambda n: _is_count(n, 0)),
+    (("batch_size",), "an integer of at least 1", lambda n: _is_count(n, 1)),
+    (("seed",), "below 2**64", lambda seed: seed < 2**64),
+    (_RATES, "finite and above 0", lambda value: 0 < value < math.inf),
+    (("weight_decay",), "finite and at least 0", lambda value: 0 <= value < math.inf),
+    (("dropout",), "in [0, 1)", lambda value: value is None or 0 <= value < 1),
+    (("fine_tolerance",), "finite", math.isfinite),
+    (("schedule",), f"one of {list(get_args(Schedule))}", get_args(Schedule).__contains__),
+    (("precision",), f"one of {list(get_args(Precision))}", get_args(Precision).__contains__),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,24 +84,10 @@ class TrainConfig:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-        if self.seed > _LARGEST_SEED:
-            raise ValueError(f"seed must be below 2**64, got {self.seed}")
-        for name in _POSITIVE:
-            if not 0 < (value := getattr(self, name)) < math.inf:
-                raise ValueError(f"{name} must be finite and above 0, got {value}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay must be finite and at least 0, got {self.weight_decay}")
-        if self.dropout is not None and not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
-        if not math.isfinite(self.fine_tolerance):
-            raise ValueError(f"fine_tolerance must be finite, got {self.fine_tolerance}")
-        for name, allowed in _CHOICES.items():
-            if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
+        for names, rule, holds in _RULES:
+            for name in names:
+                if not holds(value := getattr(self, name)):
+                    raise ValueError(f"{name} must be {rule}, got {value!r}")
         for name in ("branch_weights", "level_weights"):
             if (weights := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _loss_weights(weights))
@@ -213,3 +207,7 @@ def _loss_weights(weights: Sequence[Number]) -> tuple[float, ...]:
         if not 0 <= weight < math.inf:
             raise ValueError(f"loss weights must be finite and not negative, got {weight}")
     return tuple(float(weight) for weight in weights)
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and value >= least

@@ -33,14 +33,24 @@ class Hardware:
         Raises:
             ValueError: for a device that this machine lacks, or bfloat16 on a GPU without it.
         """
-        device = choose_device(config.device)
-        if config.precision == "auto":
-            fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-            return cls(device, torch.bfloat16 if fast else torch.float32)
-        if config.precision == "bfloat16":
-            _check_bfloat16(device)
-            return cls(device, torch.bfloat16)
-        return cls(device, torch.float32)
+        device, precision = choose_device(config.device), config.precision
+        on_gpu = device.type == "cuda"
+        if on_gpu:
+            is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            mkldnn: Any = torch.ops.mkldnn
+            is_fast = torch.backends.mkldnn.is_available() and mkldnn._is_mkldnn_bf16_supported()
+        if precision == "auto":
+            precision = "bfloat16" if on_gpu and is_fast else "float32"
+        if precision == "bfloat16" and not is_fast:
+            if on_gpu:
+                raise ValueError("precision 'bfloat16' was asked for, but this GPU lacks it")
+            warnings.warn(
+                "this processor has no bfloat16 arithmetic: mixed precision will run, but many "
+                "times slower than float32",
+                stacklevel=2,
+            )
+        return cls(device, getattr(torch, precision))
 
     def compute(
         self,
@@ -99,17 +109,3 @@ def choose_device(name: str = "auto") -> torch.device:
             "devices here"
         )
     return device
-
-
-def _check_bfloat16(device: torch.device) -> None:
-    if device.type == "cuda":
-        if not torch.cuda.is_bf16_supported(including_emulation=False):
-            raise ValueError("precision 'bfloat16' was asked for, but this GPU lacks it")
-    elif (
-        not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    ):
-        warnings.warn(
-            "this processor has no bfloat16 arithmetic: mixed precision will run, but many times "
-            "slower than float32",
-            stacklevel=3,
-        )

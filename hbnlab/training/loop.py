@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from hbnlab.data.split import Splits
 from hbnlab.history import History, Step
@@ -15,7 +14,7 @@ from hbnlab.losses import joint_loss, semantic_loss, semantic_targets
 from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.training.config import TrainConfig
 from hbnlab.training.epoch_scores import Sums
-from hbnlab.training.session import Objective, Session, open_session
+from hbnlab.training.session import Objective, open_session
 
 OnStep = Callable[[Step], bool | None]
 OnEpoch = Callable[[History], None]
@@ -77,7 +76,7 @@ def fit(
         validating and testing; here it is off there.
     """
     objective = _joint_objective(network, config.for_exits(network.num_exits))
-    return _run(
+    return _train(
         objective, splits, History(), on_step, on_epoch, times, checkpoint, resume, progress
     )
 
@@ -132,7 +131,7 @@ def post_train(
     """
     objective = _gate_objective(network, config.for_exits(network.num_exits))
     history = History() if history is None else history
-    return _run(
+    return _train(
         objective, splits, history, on_step, on_epoch, history, checkpoint, resume, progress
     )
 
@@ -178,7 +177,7 @@ def _correct(
     return torch.stack(right, dim=1)
 
 
-def _run(
+def _train(
     objective: Objective,
     splits: Splits,
     history: History,
@@ -189,47 +188,35 @@ def _run(
     resume: bool,
     progress: bool,
 ) -> History:
-    with open_session(objective, splits, history) as session:
-        if resume and checkpoint is not None and Path(checkpoint).is_file():
-            session.resume(checkpoint, times or History())
-        with session.bar(progress) as bar:
-            _train(session, on_step, on_epoch, checkpoint, bar)
-    return history
-
-
-def _train(
-    session: Session,
-    on_step: OnStep | None,
-    on_epoch: OnEpoch | None,
-    checkpoint: str | Path | None,
-    bar: tqdm,
-) -> None:
     """The loop: one update per batch, and validation after each epoch."""
-    objective, optimizer, guard = session.objective, session.optimizer, session.guard
-    network = torch.compile(session.network) if objective.config.compile else session.network
-    for epoch in range(session.epochs_done + 1, objective.epochs + 1):
-        start, stopped, sums = time.perf_counter(), False, Sums()
-        for number, (images, labels) in enumerate(session.batches(epoch), start=1):
-            session.set_learning_rate(epoch, number)
-            outputs = session.hardware.compute(network, images)
-            loss = objective.loss(outputs, labels)
-            optimizer.zero_grad()
-            loss.backward()
-            guard.watch(loss)  # if this finds a number that is not finite,
-            optimizer.step()  # this and all further updates change nothing
-            sums.add(outputs, labels, loss)
-            bar.update()
-            if number % _CHECK_EVERY == 0:
-                guard.check()
-            if on_step is not None and on_step(session.step_at(epoch, number, loss)):
-                stopped = True
+    opened = open_session(objective, splits, history, checkpoint if resume else None, times)
+    with opened as session, session.bar(progress) as bar:
+        optimizer, guard = session.optimizer, session.guard
+        network = torch.compile(session.network) if objective.config.compile else session.network
+        for epoch in range(session.epochs_done + 1, objective.epochs + 1):
+            start, stopped, sums = time.perf_counter(), False, Sums()
+            for number, (images, labels) in enumerate(session.batches(epoch), start=1):
+                session.set_learning_rate(epoch, number)
+                outputs = session.hardware.compute(network, images)
+                loss = objective.loss(outputs, labels)
+                optimizer.zero_grad()
+                loss.backward()
+                guard.watch(loss)  # if this finds a number that is not finite,
+                optimizer.step()  # this and all further updates change nothing
+                sums.add(outputs, labels, loss)
+                bar.update()
+                if number % _CHECK_EVERY == 0:
+                    guard.check()
+                if on_step is not None and on_step(session.step_at(epoch, number, loss)):
+                    stopped = True
+                    break
+            guard.check()
+            session.end_epoch(epoch, sums, start)
+            bar.set_postfix_str(session.summary())
+            if on_epoch is not None:
+                on_epoch(history)
+            if checkpoint is not None:
+                session.save(checkpoint)
+            if stopped:
                 break
-        guard.check()
-        session.end_epoch(epoch, sums, start)
-        bar.set_postfix_str(session.summary())
-        if on_epoch is not None:
-            on_epoch(session.history)
-        if checkpoint is not None:
-            session.save(checkpoint)
-        if stopped:
-            break
+    return history

@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +13,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hbnlab.checkpoint import RunState
 from hbnlab.data.split import Batch, Splits
 from hbnlab.history import Epoch, History, Phase, SplitName, Step
 from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.progress import progress_bar
+from hbnlab.training.checkpoint import RunState
 from hbnlab.training.config import Schedule, TrainConfig
 from hbnlab.training.device import Hardware
 from hbnlab.training.epoch_scores import Sums, validate
@@ -139,8 +140,11 @@ class Session(RunState):
         self.train, self.val = splits.train.to(hardware.device), splits.val.to(hardware.device)
         self._set_mode()
         # Statistics of a batch of one image may not exist.
-        self._min_size = min(2, config.batch_size) if moving_buffers(self.network) else 1
-        self.steps = len(self.train.batch_indices(config.batch_size, min_size=self._min_size))
+        min_size = min(2, config.batch_size) if moving_buffers(self.network) else 1
+        self._batch_indices = partial(
+            self.train.batch_indices, config.batch_size, min_size=min_size
+        )
+        self.steps = len(self._batch_indices())
 
     def resume(self, checkpoint: str | Path, times: History) -> None:
         """Continue from a checkpoint; the epochs before take their seconds from ``times``."""
@@ -152,12 +156,9 @@ class Session(RunState):
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch, with the network in the mode that it is trained in."""
         self._set_mode()
-        config, least = self.objective.config, self._min_size
-        ahead = torch.Generator().set_state(self.generator.get_state())
-        indices = self.train.batch_indices(config.batch_size, ahead, min_size=least)
+        indices = self._batch_indices(self.generator)
         self.guard.start_epoch(epoch, indices)
-        size, augment = config.batch_size, config.augment
-        return self.train.batches(size, augment, self.generator, min_size=least)
+        return self.train.read_batches(indices, self.generator if self.config.augment else None)
 
     def _set_mode(self) -> None:
         """Training mode; in post-training not for what has running statistics, which is frozen."""
@@ -223,13 +224,27 @@ class Session(RunState):
 
 
 @contextlib.contextmanager
-def open_session(objective: Objective, splits: Splits, history: History) -> Iterator[Session]:
+def open_session(
+    objective: Objective,
+    splits: Splits,
+    history: History,
+    checkpoint: str | Path | None = None,
+    times: History | None = None,
+) -> Iterator[Session]:
     """Put the network in place for a run, and freeze what is not trained for as long.
 
     However the run ends, the network is left in evaluation mode and free to be trained.
 
+    Args:
+        objective: what to train.
+        splits: training and validation images.
+        history: to which every epoch is added.
+        checkpoint: to resume from, where it exists.
+        times: the seconds of the epochs that are resumed.
+
     Raises:
-        ValueError: when network, data and configuration do not fit, or the device is not there.
+        ValueError: when network, data, configuration and checkpoint do not fit, or the device is
+            not there.
     """
     network, config = objective.network, objective.config
     network.check_data(splits.name, splits.train.image_shape, splits.hierarchy)
@@ -245,7 +260,10 @@ def open_session(objective: Objective, splits: Splits, history: History) -> Iter
         try:
             for parameter in frozen:
                 parameter.requires_grad_(False)
-            yield Session(objective, splits, hardware, history)
+            session = Session(objective, splits, hardware, history)
+            if checkpoint is not None and Path(checkpoint).is_file():
+                session.resume(checkpoint, times or History())
+            yield session
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)

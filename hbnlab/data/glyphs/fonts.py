@@ -2,30 +2,20 @@
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import matplotlib
 import torch
 from jaxtyping import Int, UInt8
+from matplotlib.ft2font import FT2Font, LoadFlags
 from torch import Tensor
 
 from hbnlab.data.glyphs.characters import CHARACTERS
 
-if TYPE_CHECKING:
-    import matplotlib.ft2font
-
-FONTS = (
-    "DejaVuSans",
-    "DejaVuSans-Bold",
-    "DejaVuSans-Oblique",
-    "DejaVuSans-BoldOblique",
-    "DejaVuSansMono",
-    "DejaVuSansMono-Bold",
-    "DejaVuSansMono-Oblique",
-    "DejaVuSansMono-BoldOblique",
-    "DejaVuSerif",
-    "DejaVuSerif-Bold",
-    "DejaVuSerif-Italic",
-    "DejaVuSerif-BoldItalic",
+FONTS = tuple(
+    f"DejaVu{family}{style}"
+    for family, slanted in (("Sans", "Oblique"), ("SansMono", "Oblique"), ("Serif", "Italic"))
+    for style in ("", "-Bold", f"-{slanted}", f"-Bold{slanted}")
 )
 INK = 80
 SIDE = 96
@@ -56,8 +46,6 @@ def atlas() -> Atlas:
 
     A font that lacks a character would draw an empty box, so it is skipped for that character.
     """
-    from matplotlib.ft2font import FT2Font
-
     fonts = [FT2Font(str(path)) for path in font_paths()]
     characters = list(CHARACTERS.values())
     found = [
@@ -82,8 +70,6 @@ def font_paths() -> list[Path]:
     Raises:
         FileNotFoundError: if this installation of matplotlib lacks some of them.
     """
-    import matplotlib
-
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     paths = [folder / f"{name}.ttf" for name in FONTS]
     missing = [path.name for path in paths if not path.is_file()]
@@ -95,7 +81,7 @@ def font_paths() -> list[Path]:
     return paths
 
 
-def _mask(font: "matplotlib.ft2font.FT2Font", character: str) -> UInt8[Tensor, "side side"]:
+def _mask(font: FT2Font, character: str) -> UInt8[Tensor, "side side"]:
     """One character, centred, at the size whose ink just fits into INK x INK."""
     probe = _ink(font, character, _PROBE_SIZE)
     ink = _ink(font, character, _PROBE_SIZE * (INK - 1) / max(probe.shape))
@@ -106,12 +92,8 @@ def _mask(font: "matplotlib.ft2font.FT2Font", character: str) -> UInt8[Tensor, "
     return mask
 
 
-def _ink(
-    font: "matplotlib.ft2font.FT2Font", character: str, size: float
-) -> UInt8[Tensor, "height width"]:
+def _ink(font: FT2Font, character: str, size: float) -> UInt8[Tensor, "height width"]:
     """A character drawn at ``size`` pixels, cropped to its ink."""
-    from matplotlib.ft2font import LoadFlags
-
     font.set_size(size, 72)
     font.set_text(character, 0.0, flags=LoadFlags.NO_HINTING)
     font.draw_glyphs_to_bitmap(antialiased=True)

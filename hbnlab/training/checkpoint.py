@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,21 +12,9 @@ from hbnlab.history import History, Phase
 from hbnlab.models.network import EarlyExitNetwork
 from hbnlab.models.weights import PREFIX, StoredWeights, load_weights, network_tensors
 from hbnlab.storage import load_tensors, save_tensors
+from hbnlab.training.config import TrainConfig
 
 _OPTIMIZER = "optimizer."
-
-
-@runtime_checkable
-class Settings(Protocol):
-    """The settings of a run, as ``hbnlab.training.TrainConfig`` has them."""
-
-    def to_spec(self) -> dict[str, Any]:
-        """The settings as plain data that JSON can hold."""
-        ...
-
-    def differences(self, spec: Mapping[str, Any]) -> list[str]:
-        """Describe what must be the same in the settings of a file, and is not."""
-        ...
 
 
 @dataclass
@@ -47,7 +35,7 @@ class RunState:
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     phase: Phase
-    config: Settings
+    config: TrainConfig
     data: str
     history: History
 
@@ -98,12 +86,7 @@ class RunState:
     def _check(self, path: str | Path, header: Mapping[str, Any]) -> None:
         if header.get("format") != "hbnlab-checkpoint-1":
             raise ValueError(f"{path} is no checkpoint of a run, but {header.get('format')!r}")
-        StoredWeights(Path(path), header["network"], {}, header).check(
-            name=self.network.name,
-            hierarchy=self.network.hierarchy,
-            width=self.network.width,
-            heads=self.network.head_mask,
-        )
+        StoredWeights(Path(path), header["network"], {}, header).check(**self.network.to_spec())
         try:
             differing = self.config.differences(header["config"])
         except ValueError as error:
