@@ -1,7 +1,6 @@
 """A data set that hbnlab does not know, with a tree of one to six levels, works everywhere."""
 
 import sys
-from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -120,9 +119,6 @@ class Computed(Split):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return 3, 32, 32
-
-    def subset(self, indices):
-        return replace(self, **self._rows_at(torch.as_tensor(indices)))
 
     def _read(self, batches):
         for indices in batches:

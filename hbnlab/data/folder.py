@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,9 @@ class FolderSplit(Split):
         """Channels, height and width of every image."""
         return 3, self.image_size, self.image_size
 
-    def subset(self, indices: Int[Tensor, " chosen"] | Sequence[int]) -> "FolderSplit":
-        """The images at ``indices``, in that order."""
-        index = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
+    def _rows_at(self, index: Int[Tensor, " chosen"]) -> dict[str, object]:
         paths = tuple(self.paths[i] for i in index.tolist())
-        return replace(self, paths=paths, **self._columns(lambda column: column[index]))
+        return {"paths": paths, **super()._rows_at(index)}
 
     def in_memory(self) -> TensorSplit:
         """The same split with all images decoded."""

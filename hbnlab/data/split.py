@@ -1,10 +1,9 @@
 """A split: the labelled images of one part of a data set, read in normalised batches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -85,10 +84,6 @@ class Split(ABC):
         """Channels, height and width of every image."""
 
     @abstractmethod
-    def subset(self, indices: Int[Tensor, " chosen"] | Sequence[int]) -> "Split":
-        """The images at ``indices``, in that order."""
-
-    @abstractmethod
     def _read(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield the uint8 images of each batch of indices, in order, on ``device``."""
 
@@ -96,14 +91,24 @@ class Split(ABC):
     def _content(self) -> Iterator[str | Tensor]:
         """Yield text or tensors that differ between any two different sequences of images."""
 
+    def subset(self, indices: Int[Tensor, " chosen"] | Sequence[int]) -> "Split":
+        """The images at ``indices``, in that order."""
+        index = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
+        return replace(self, **self._rows_at(index))
+
     def to(self, device: torch.device | str) -> "Split":
         """The same split on another device."""
-        return replace(self, **self._columns(lambda column: column.to(device)))
+        return replace(self, **self._tensors_on(device))
 
-    def _columns(self, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
-        """Labels and attributes, each of them changed."""
-        attributes = {name: change(column) for name, column in self.attributes.items()}
-        return {"labels": change(self.labels), "attributes": attributes}
+    def _rows_at(self, index: Int[Tensor, " chosen"]) -> dict[str, object]:
+        """The fields that hold one value per image, at these indices."""
+        columns = {name: column[index] for name, column in self.attributes.items()}
+        return {"labels": self.labels[index], "attributes": columns}
+
+    def _tensors_on(self, device: torch.device | str) -> dict[str, object]:
+        """The fields that hold tensors, on another device."""
+        moved = {name: column.to(device) for name, column in self.attributes.items()}
+        return {"labels": self.labels.to(device), "attributes": moved}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -231,17 +236,13 @@ class TensorSplit(Split):
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
-    def subset(self, indices: Int[Tensor, " chosen"] | Sequence[int]) -> "TensorSplit":
-        """The images at ``indices``, in that order."""
-        index = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
-        images = take_images(self.images, index)
-        return replace(self, images=images, **self._columns(lambda column: column[index]))
+    def _rows_at(self, index: Int[Tensor, " chosen"]) -> dict[str, object]:
+        return {"images": take_images(self.images, index), **super()._rows_at(index)}
 
-    def to(self, device: torch.device | str) -> "TensorSplit":
-        """The same split on another device."""
+    def _tensors_on(self, device: torch.device | str) -> dict[str, object]:
         stored = self.images[:, : stored_channels(self.images)]
         images = stored.to(device).expand(-1, 3, -1, -1)
-        return replace(self, images=images, **self._columns(lambda column: column.to(device)))
+        return {"images": images, **super()._tensors_on(device)}
 
     def _read(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         for indices in batches:
@@ -296,7 +297,7 @@ class Splits:
         return replace(self, **{part: getattr(self, part).to(device) for part in PARTS})
 
 
-def with_validation(train: TensorSplit, test: Split, val_size: int, seed: int) -> Splits:
+def with_validation(train: Split, test: Split, val_size: int, seed: int) -> Splits:
     """The three parts of a data set that is published in two.
 
     The third are ``val_size`` randomly chosen training images. All parts keep the order of their
