@@ -322,7 +322,7 @@ axes = plt.subplots(figsize=(6.5, 3.8), layout="constrained")[1]
 for number, (name, (x, y)) in enumerate(curves.items()):
     look = plots.series_style(number).line
     axes.plot(x, y, **look, markevery=0.1, markersize=5, label=name)
-axes.set(xlabel="information (bits an answer)", ylabel="right", title="exit 1")
+axes.set(xlabel="information (bits per answer)", ylabel="right", title="exit 1")
 axes.legend(handlelength=4)
 words = "Share of right answers against information at exit 1, for tau and theta."
 plots.set_description(axes, words)
