@@ -33,8 +33,7 @@ def collect_records(
         network: any early-exit network.
         source: a split, or a pair of normalised images (sample, channel, height, width) and labels,
             which are either the finest (sample) or one column per level (sample, level).
-        batch_size: images per batch; None = ``default_batch_size``. The logits do not depend on it
-            beyond the last bits.
+        batch_size: images per batch; None = ``default_batch_size``. It changes only the last bits.
         augment: crop and flip the images at random from this generator, in their order: only to
             follow the study's protocol, which left that on while testing.
         progress: show a bar.

@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_refused_with_its_value(images, labels):
     broken[4, 0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="image 4"):
         collect_records(network, (broken, labels))
-    with pytest.raises(ValueError, match="takes images of 3x32x32, got 1x32x32"):
+    with pytest.raises(ValueError, match=r"images of \(3, 32, 32\), the batch has \(1, 32, 32\)"):
         collect_records(network, (images[:, :1], labels))
     with pytest.raises(ValueError, match=r"torch\.uint8"):
         collect_records(network, (images.byte(), labels))

@@ -387,9 +387,9 @@ def test_an_image_of_nan_is_refused_by_its_number():
 
 def test_images_of_another_shape_or_type_are_refused():
     network, policy = network_of(), EntropyThreshold([1.0, 1.0])
-    with pytest.raises(ValueError, match="takes images of 3x32x32, got 1x32x32"):
+    with pytest.raises(ValueError, match=r"images of \(3, 32, 32\), the batch has \(1, 32, 32\)"):
         predict(network, torch.zeros(4, 1, 32, 32), policy)
-    with pytest.raises(ValueError, match="takes images of 3x32x32, got 32x32"):
+    with pytest.raises(ValueError, match=r"images of \(3, 32, 32\), the batch has \(32, 32\)"):
         predict(network, torch.zeros(3, 32, 32), policy)
     with pytest.raises(ValueError, match=r"normalised floats.*torch.uint8"):
         predict(network, torch.zeros(4, 3, 32, 32, dtype=torch.uint8), policy)

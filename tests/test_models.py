@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -464,16 +465,15 @@ def test_an_image_is_judged_by_itself_alone(tiny_network):
         torch.testing.assert_close(straight[order], shuffled)
 
 
-@pytest.mark.parametrize(
-    ("shape", "got"), [((2, 3, 28, 28), "3x28x28"), ((2, 1, 32, 32), "1x32x32")]
-)
-def test_images_of_another_shape_are_refused_with_both_shapes(shape, got, tiny_network):
-    with pytest.raises(ValueError, match=f"gran-hbn takes images of 3x32x32, got {got}"):
-        tiny_network()(torch.zeros(shape))
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 32, 32)])
+def test_images_of_another_shape_are_refused_with_both_shapes(shape, tiny_network):
+    both = re.escape(f"gran-hbn takes images of (3, 32, 32), the batch has {shape}")
+    with pytest.raises(ValueError, match=both):
+        tiny_network()(torch.zeros(2, *shape))
 
 
 def test_images_that_are_no_batch_of_floats_are_refused(tiny_network):
-    with pytest.raises(ValueError, match="takes images of 3x32x32, got 32x32"):
+    with pytest.raises(ValueError, match=r"images of \(3, 32, 32\), the batch has \(32, 32\)"):
         tiny_network().check_images(torch.zeros(3, 32, 32))
     with pytest.raises(ValueError, match=r"images must be normalised floats.* got torch\.uint8"):
         tiny_network().check_images(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))

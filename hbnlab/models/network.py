@@ -210,10 +210,7 @@ class EarlyExitNetwork(nn.Module):
                 "images must be normalised floats, as a split's batches give them, "
                 f"got {images.dtype}"
             )
-        if tuple(images.shape[1:]) != self.image_shape:
-            wanted = "x".join(map(str, self.image_shape))
-            got = "x".join(map(str, images.shape[1:]))
-            raise ValueError(f"{self.name} takes images of {wanted}, got {got}")
+        self.check_data("the batch", images.shape[1:])
 
     def check_data(
         self, name: str, image_shape: Sequence[int], hierarchy: Hierarchy | None = None
