@@ -119,7 +119,7 @@ def _lint_with(folder: Path, module: str, line: str) -> subprocess.CompletedProc
         ("records", "import hbnlab.training"),  # the two sides
         ("plots", "import hbnlab.models"),
         ("costs", "import hbnlab.metrics"),
-        ("checkpoint", "import hbnlab.records"),
+        ("training", "import hbnlab.records"),
         ("records", "import hbnlab.policies"),  # against the direction of a side
         ("data/__init__", "import hbnlab.losses"),
         ("metrics", "import hbnlab.collect"),  # bridges

@@ -163,7 +163,7 @@ class Session(RunState):
     def _set_mode(self) -> None:
         """Training mode; in post-training not for what has running statistics, which is frozen."""
         is_joint = self.phase == "train"
-        self.network.train(is_joint or self.objective.config.gate_targets_with_dropout)
+        self.network.train(is_joint or self.config.gate_targets_with_dropout)
         for module in self.network.modules():
             if not is_joint and list(module.buffers(recurse=False)):
                 module.training = False
@@ -171,7 +171,7 @@ class Session(RunState):
     def set_learning_rate(self, epoch: int, number: int) -> None:
         """Set what the schedule says for a step: its value in the middle of that step."""
         done = ((epoch - 1) * self.steps + number - 0.5) / (self.objective.epochs * self.steps)
-        factor = schedule_factor(self.objective.config.schedule, done)
+        factor = schedule_factor(self.config.schedule, done)
         for group in self.optimizer.param_groups:
             group["lr"] = self.objective.learning_rate * factor
 
@@ -192,7 +192,7 @@ class Session(RunState):
             FloatingPointError: for a validation loss that is not finite.
         """
         val, specificity, accuracy = validate(
-            self.network, self.val, self.objective.config, self.hardware, self.phase != "train"
+            self.network, self.val, self.config, self.hardware, self.phase != "train"
         )
         if spoiled := [score.loss for score in val if not math.isfinite(score.loss)]:
             raise FloatingPointError(
