@@ -1,5 +1,6 @@
 """Checks for the exercises of the notebooks: a verdict in words, whatever the answer is."""
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,8 +71,8 @@ def check_function(
 ) -> Verdict:
     """Call the reader's function and compare what it returns, up to the first difference.
 
-    The verdict names an exception that it raises. Tensors and lists, also those within others, are
-    passed as copies, so that a function that changes its arguments spoils nothing.
+    The verdict names an exception that it raises. The arguments are passed as copies, so that a
+    function that changes them spoils nothing.
 
     Args:
         function: of the reader, anything; one that returns Ellipsis or None is not written yet.
@@ -97,7 +98,7 @@ def check_function(
     for number, (arguments, expected) in enumerate(cases):
         given = ", ".join(_phrase(argument) for argument in arguments)
         try:
-            result = function(*(_copied(argument) for argument in arguments))
+            result = function(*copy.deepcopy(arguments))
         except Exception as error:
             words = _shortened(f"your function raised {type(error).__name__}: {error}", 180)
             return _verdict(f"for ({given}) {words}", hint)
@@ -136,14 +137,6 @@ def _is_open(answer: Any, depth: int = 3) -> bool:
     if depth and isinstance(answer, tuple | list):
         return any(_is_open(element, depth - 1) for element in answer)
     return answer is None or answer is ...
-
-
-def _copied(argument: Any) -> Any:
-    if isinstance(argument, Tensor):
-        return argument.clone()
-    if type(argument) in (list, tuple):
-        return type(argument)(_copied(element) for element in argument)
-    return argument
 
 
 # ---------------------------------------------------------------------- differences, in words

@@ -1,7 +1,7 @@
 """What figures are drawn on and share: Axes, axes in per cent, legends, and common phrases."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,9 +29,6 @@ PLAIN_TEXT: dict[str, Any] = {"parse_math": False}
 AxesGrid = np.ndarray | Sequence[Axes]
 """Several Axes: an array as ``plt.subplots`` returns it, or a list."""
 
-Sharing = bool | Literal["none", "all", "row", "col"]
-"""Which panels of a new figure share an axis, as ``plt.subplots`` takes it."""
-
 WIDEST = 10.0
 """The widest that a figure becomes, in inches; that is as much as a page holds."""
 
@@ -51,9 +48,7 @@ def many_axes(
     height: float,
     *,
     width: float = 4.5,
-    sharex: Sharing = False,
-    sharey: Sharing = False,
-    ratios: Sequence[int] | None = None,
+    **layout: Any,
 ) -> np.ndarray:
     """The Axes given, or those of a new figure, as an array (row, column).
 
@@ -62,9 +57,7 @@ def many_axes(
         shape: numbers of rows and columns.
         height: of one panel of a new figure, in inches.
         width: of one panel, in inches; less where the figure would become too wide.
-        sharex: as in ``plt.subplots``, for a new figure.
-        sharey: likewise.
-        ratios: heights of the rows of a new figure.
+        **layout: of a new figure, as ``plt.subplots`` takes it, such as ``sharex=True``.
 
     Raises:
         ValueError: for another number of Axes.
@@ -77,9 +70,7 @@ def many_axes(
             figsize=(min(width * columns, WIDEST), height * rows),
             layout="constrained",
             squeeze=False,
-            sharex=sharex,
-            sharey=sharey,
-            height_ratios=ratios,
+            **layout,
         )
         return grid
     given = np.asarray(axes, dtype=object)

@@ -23,7 +23,7 @@ from hbnlab.plots.canvas import (
     published_words,
     reference_curves,
 )
-from hbnlab.plots.palette import BLACK, GREY, SEQUENTIAL, level_style, reference_line, series_style
+from hbnlab.plots.palette import BLACK, GREY, SEQUENTIAL, head_style, level_style, reference_line
 from hbnlab.policies import Policy
 from hbnlab.records import ExitRecords
 
@@ -106,9 +106,8 @@ def accuracy_against_flops(
     for number, (name, records) in enumerate(networks.items()):
         rows = cell_table(records)
         for level, level_name, x, y in _exit_lines(rows, records.hierarchy):
-            line = level_style(level, records.hierarchy.num_levels).linestyle
-            look: dict[str, Any] = series_style(number).line | {"linestyle": line}
-            ax.plot(x, y, **look, label=f"{name}, {level_name}")
+            style = head_style(number, level, records.hierarchy.num_levels)
+            ax.plot(x, y, **style.line, label=f"{name}, {level_name}")
         _draw_published(ax, [curve for curve in curves[name] if curve], name, number)
         best = max(rows, key=lambda row: row["accuracy"])
         best_heads.append(

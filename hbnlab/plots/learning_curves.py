@@ -1,6 +1,7 @@
 """What training recorded, epoch by epoch."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ from hbnlab.plots.canvas import (
     many_axes,
     one_axes,
 )
-from hbnlab.plots.palette import GREY, Style, level_style, series_style
+from hbnlab.plots.palette import GREY, Style, head_style, series_style
 
 _PANELS = {
     "loss": "cross-entropy (nats)",
@@ -122,17 +123,16 @@ def _curves(
     """Name, style and values of every curve of a panel."""
     if quantity == "specificity":
         for exit_index in range(len(history.epochs[0].specificity)):
-            style = series_style(exit_index)
+            style = replace(series_style(exit_index), linestyle="-")
             values = [epoch.specificity[exit_index] for epoch in history.epochs]
             # The names of the heads explain colour and marker already: "_" keeps out of legends.
-            yield "_specificity", Style(style.color, style.marker, "-", style.hatch), values
+            yield "_specificity", style, values
         return
     for exit_index, level in history.cell_indices:
         values = history.curve(quantity, exit_index, level, split)
         if not values:
             raise ValueError(f"the history has no scores on split {split!r}")
-        of_exit, of_level = series_style(exit_index), level_style(level, hierarchy.num_levels)
-        style = Style(of_exit.color, of_exit.marker, of_level.linestyle, of_exit.hatch)
+        style = head_style(exit_index, level, hierarchy.num_levels)
         yield f"exit {exit_index + 1} {hierarchy.level_names[level]}", style, values
 
 

@@ -4,7 +4,7 @@ Every style is a colour with a marker, a line and a hatch of its own, so that a 
 in grey as well. Levels keep their style from figure to figure, and so do exits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 BLACK = "#000000"
@@ -87,6 +87,16 @@ def level_style(level: int, num_levels: int) -> Style:
     if level == 0:
         return _COARSEST
     return _BETWEEN[(level - 1) % len(_BETWEEN)]
+
+
+def head_style(index: int, level: int, num_levels: int) -> Style:
+    """Style of a head: colour and marker tell the exit or network, the line tells the level.
+
+    Example:
+        >>> head_style(1, 0, 2).line
+        {'color': '#E69F00', 'marker': 's', 'linestyle': '--'}
+    """
+    return replace(series_style(index), linestyle=level_style(level, num_levels).linestyle)
 
 
 def reference_line(index: int) -> dict[str, Any]:

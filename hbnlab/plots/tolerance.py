@@ -131,7 +131,8 @@ def operating_regions(
         ['1', '4']
     """
     check_coarse_level(records, coarse_level)
-    sizes = _default_sizes(len(records)) if batch_sizes is None else list(batch_sizes)
+    powers = [2**n for n in range(10) if n == 0 or 4 * 2**n <= len(records)]
+    sizes = powers if batch_sizes is None else list(batch_sizes)
     if not sizes:
         raise ValueError("batch_sizes must hold at least one size, got none")
     rows = [
@@ -181,10 +182,6 @@ def _default_tolerances(
     high = max([region.high for region in regions] + published)
     margin = 0.05 * (high - low) or 0.1
     return np.linspace(low - margin, high + margin, _POINTS).tolist()
-
-
-def _default_sizes(num_images: int) -> list[int]:
-    return [2**power for power in range(10) if power == 0 or 4 * 2**power <= num_images]
 
 
 def _effect(exit_index: int, results: Sequence[Evaluation], region: OperatingRegion) -> str:

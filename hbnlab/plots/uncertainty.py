@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -25,6 +25,7 @@ from hbnlab.records import ExitRecords
 
 _MOST_POINTS = 1000
 _MOST_BINS = 50
+_LABELS = {False: "entropy (nats)", True: "entropy / ln(classes)"}
 
 
 def entropies(
@@ -61,22 +62,21 @@ def entropies(
         on tau.
     """
     pairs = _pairs(records, batch_size, normalised, coarse_level)
-    grid = many_axes(axes, (2, len(pairs)), 2.4, sharex=True, sharey="row", ratios=(3, 1))
+    grid = many_axes(axes, (2, len(pairs)), 2.4, sharex=True, sharey="row", height_ratios=(3, 1))
     for pair, (above, below) in zip(pairs, grid.T, strict=True):
-        series = (pair.coarse, pair.fine)
-        for y, (name, style, values) in enumerate(series):
+        for y, (name, style, values) in enumerate(pair.series):
             _scatter(above, name, style, values)
             _range(below, y, style, values)
-        low = max(values.min() for _, _, values in series)
-        high = min(values.max() for _, _, values in series)
+        low = max(values.min() for _, _, values in pair.series)
+        high = min(values.max() for _, _, values in pair.series)
         if low < high:
             below.axvspan(low, high, color=PALE, zorder=0)
         below.set(ylim=(-0.6, 1.6))
-        below.set_yticks([0, 1], [name for name, _, _ in series])
+        below.set_yticks([0, 1], [name for name, _, _ in pair.series])
         above.set_title(pair.name)
         light_grid(above)
         light_grid(below)
-    name_columns(grid[1], pairs[0].label)
+    name_columns(grid[1], _LABELS[normalised])
     grid[0, 0].set_ylabel("image" if batch_size == 1 else f"batch of {batch_size}")
     return finish(grid, _words("Scatter and range", records, pairs), is_new=axes is None)
 
@@ -117,7 +117,7 @@ def entropy_densities(
         panel_title(ax, len(pairs), 10.0, pair.name, f"overlap {pair.overlap.coefficient:.2f}")
         light_grid(ax)
         ax.set_yscale("function", functions=(_root, np.square))
-    name_columns(grid, pairs[0].label)
+    name_columns(grid, _LABELS[normalised])
     unit = "" if normalised else "1 / nat, "
     grid[0].set_ylabel(f"density ({unit}square-root scale)")
     return finish(grid, _words("Densities", records, pairs), is_new=axes is None)
@@ -127,28 +127,13 @@ _Series = tuple[str, Style, Float[np.ndarray, " value"]]
 """Name of a level, its style, and the entropies of its head."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """Entropies of one exit, by image or batch, and how far they overlap.
-
-    Attributes:
-        name: of the exit.
-        coarse: the coarse head.
-        fine: the finest head.
-        overlap: of the two, from as many bins as ``bins``.
-        bins: of the histograms that stand for the densities.
-    """
+class _Pair(NamedTuple):
+    """The coarse and the finest head of one exit, how far they overlap, and bins for both."""
 
     name: str
-    coarse: _Series
-    fine: _Series
+    series: list[_Series]
     overlap: Overlap
     bins: int
-
-    @property
-    def label(self) -> str:
-        """Name of the axis of the entropies."""
-        return "entropy / ln(classes)" if self.overlap.normalised else "entropy (nats)"
 
 
 def _pairs(
@@ -159,20 +144,20 @@ def _pairs(
     tree, how = records.hierarchy, {"normalised": normalised, "batch_size": batch_size}
     pairs = []
     for exit_index in range(records.num_exits):
-        coarse, fine = (
+        series = [
             (
                 tree.level_names[level],
                 level_style(level, tree.num_levels),
                 array(uncertainties(records, exit_index, level, **how)),
             )
             for level in (coarse_level, tree.finest)
-        )
+        ]
         # Few values need few bins.
-        bins = min(_MOST_BINS, 2 * math.isqrt(len(fine[-1])))
+        bins = min(_MOST_BINS, 2 * math.isqrt(len(series[0][-1])))
         overlap = uncertainty_overlap(
             records, exit_index, coarse_level=coarse_level, bins=bins, **how
         )
-        pairs.append(_Pair(f"exit {exit_index + 1}", coarse, fine, overlap, bins))
+        pairs.append(_Pair(f"exit {exit_index + 1}", series, overlap, bins))
     return pairs
 
 
@@ -200,13 +185,12 @@ def _range(ax: Axes, y: int, style: Style, values: np.ndarray) -> None:
 
 
 def _densities(ax: Axes, pair: _Pair) -> None:
-    series = (pair.coarse, pair.fine)
-    low = float(min(values.min() for _, _, values in series))
-    high = float(max(values.max() for _, _, values in series))
+    low = float(min(values.min() for _, _, values in pair.series))
+    high = float(max(values.max() for _, _, values in pair.series))
     edges = np.linspace(low, high if high > low else low + 1e-6, pair.bins + 1)
-    heights = [np.histogram(values, edges, density=True)[0] for _, _, values in series]
+    heights = [np.histogram(values, edges, density=True)[0] for _, _, values in pair.series]
     ax.stairs(np.minimum(*heights), edges, fill=True, color="#BBBBBB", hatch="///", label="overlap")
-    for (name, style, _), height in zip(series, heights, strict=True):
+    for (name, style, _), height in zip(pair.series, heights, strict=True):
         look = {"color": style.color, "linestyle": style.linestyle, "linewidth": 1.6}
         ax.stairs(height, edges, **look, label=name)
 

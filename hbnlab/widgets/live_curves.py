@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from hbnlab.history import History
 from hbnlab.plots import HtmlFigure
 from hbnlab.plots.canvas import as_percent, light_grid
-from hbnlab.plots.palette import GREY, level_style, series_style
+from hbnlab.plots.palette import GREY, head_style
 from hbnlab.widgets.pictures import snapshot
 
 _SIZE = (9.4, 3.2)
@@ -73,8 +73,8 @@ class LiveCurves:
     def _head(self, exit_index: int, level: int, level_names: Sequence[str]) -> Line2D:
         """The curve of one head: colour and marker tell the exit, the line style the level."""
         if (exit_index, level) not in self._heads:
-            look = series_style(exit_index).line | {"markersize": 5, "clip_on": False}
-            look["linestyle"] = level_style(level, len(level_names)).linestyle
+            style = head_style(exit_index, level, len(level_names))
+            look = style.line | {"markersize": 5, "clip_on": False}
             name = f"exit {exit_index + 1} {level_names[level]}"
             (self._heads[exit_index, level],) = self._right.plot([], [], **look, label=name)
             self._right.legend(
