@@ -95,6 +95,7 @@ def image_batches(
     *,
     augment: torch.Generator | None = None,
     bar_title: str | None = None,
+    device: torch.device | None = None,
 ) -> Iterator[Tensor]:
     """Validate images against a network, and cut them into batches on its device, channels last.
 
@@ -105,6 +106,7 @@ def image_batches(
         batch_size: images per batch; None = ``default_batch_size``.
         augment: as in ``collect_records``; for a split only.
         bar_title: where given, a progress bar under this title counts the images.
+        device: the network's, where the caller has looked it up.
 
     Raises:
         ValueError: at once, for a batch size below 1, and for images of another shape or type than
@@ -116,14 +118,15 @@ def image_batches(
         >>> [len(batch) for batch in image_batches(network, torch.zeros(100, 3, 32, 32))]
         [64, 36]
     """
-    device = network.device
+    device = device or network.device
     size = default_batch_size(device) if batch_size is None else batch_size
     if size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {size}")
     if isinstance(images, Tensor):
         network.check_images(images)
         check_finite(images)
-        batches: Iterable[Tensor] = images.split(size) if len(images) else ()
+        count = images.shape[0]
+        batches: Iterable[Tensor] = images.split(size) if count > size else [images][:count]
     else:
         network.check_data(images.name, images.image_shape)
         read = images.batches(size, augment=bool(augment), generator=augment, shuffle=False)

@@ -9,7 +9,7 @@ softmax count nothing. FLOPs are twice the MACs.
 import statistics
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -47,10 +47,14 @@ _COUNTED: weakref.WeakKeyDictionary[EarlyExitNetwork, tuple[object, PartMacs]] =
 )
 
 
-def part_macs(network: EarlyExitNetwork) -> PartMacs:
+def part_macs(network: EarlyExitNetwork, modules: Sequence[nn.Module] | None = None) -> PartMacs:
     """MACs of every stage and every branch, counted once per network.
 
     They are counted again when a module of the network was replaced or its image shape changed.
+
+    Args:
+        network: any early-exit network.
+        modules: ``all_modules(network)``, where the caller has them.
 
     Example:
         >>> from hbnlab import models, trees
@@ -58,7 +62,7 @@ def part_macs(network: EarlyExitNetwork) -> PartMacs:
         >>> part_macs(network)
         PartMacs(stages=(450720,), branches=(83845,))
     """
-    structure = [network.image_shape, *all_modules(network)[1:]]
+    structure = [network.image_shape, *(modules or all_modules(network))[1:]]
     known = _COUNTED.get(network)
     if known is None or known[0] != structure:
         known = _COUNTED[network] = (structure, _count(network))

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from hbnlab.collect import default_batch_size, image_batches
-from hbnlab.costs import part_macs
+from hbnlab.costs import PartMacs, part_macs
 from hbnlab.data.split import Split
 from hbnlab.models.network import EarlyExitNetwork, evaluation_mode
 from hbnlab.policies import ExitView, Policy, policy_macs
@@ -85,13 +85,17 @@ def predict(
         tensor([0, 0, 0, 0, 0])
     """
     policy.check_fits(network.head_mask, network.hierarchy, network.has_gate)
-    size = batch_size if batch_size is not None else default_batch_size(network.device)
+    device = network.device
+    size = batch_size if batch_size is not None else default_batch_size(device)
     by_batch = policy.view_batch_size
     bar_title = f"{network.name} leaving early" if progress else None
-    chunks = image_batches(network, images, by_batch or size, bar_title=bar_title)
-    descent = _Descent(network, policy, len(images), size if pool and not by_batch else None)
+    chunks = image_batches(network, images, by_batch or size, bar_title=bar_title, device=device)
+    # Made outside of inference mode, so that it can be used like any tensor.
+    answers = torch.full((4, len(images)), GOES_ON, device=device)
     start = time.perf_counter()
-    with torch.inference_mode(), evaluation_mode(network):
+    with torch.inference_mode(), evaluation_mode(network) as modules:
+        macs = part_macs(network, modules)
+        descent = _Descent(network, policy, macs, answers, size if pool and not by_batch else None)
         for chunk in chunks:
             descent.enter(chunk)
         descent.finish()
@@ -119,25 +123,29 @@ class _Descent:
     """Groups of images on their way down a network, until every image has left."""
 
     def __init__(
-        self, network: EarlyExitNetwork, policy: Policy, num_images: int, pool_size: int | None
+        self,
+        network: EarlyExitNetwork,
+        policy: Policy,
+        macs: PartMacs,
+        answers: Int[Tensor, "4 image"],
+        pool_size: int | None,
     ) -> None:
         self.network = network
         self.policy = policy
         self.pool_size = pool_size
-        self.last = network.num_exits - 1
-        self.macs = part_macs(network)
-        self.costs = policy_macs(policy, *self.macs)
-        self.consulted = policy.consulted_exits(network.num_exits)
+        self.macs = macs
+        self.answers = answers  # one row per column of decisions: exit, level, class, MACs
+        self.costs = policy_macs(policy, *macs)
+        num_exits = len(self.costs)
+        self.last = num_exits - 1
+        self.consulted = policy.consulted_exits(num_exits)
         self.entered = 0
-        self.per_stage, self.per_branch = [0] * network.num_exits, [0] * network.num_exits
-        self.waiting: list[list[_Group]] = [[] for _ in range(network.num_exits)]
-        # One row per column of decisions: exit, level, class, MACs. Made outside of inference mode,
-        # so that it can be used like any tensor.
-        self.answers = torch.full((4, num_images), GOES_ON, device=network.device)
+        self.per_stage, self.per_branch = [0] * num_exits, [0] * num_exits
+        self.waiting: list[list[_Group]] = [[] for _ in range(num_exits)]
 
     def enter(self, images: Tensor) -> None:
         """Take a chunk as far as it fills batches."""
-        stop = self.entered + len(images)
+        stop = self.entered + images.shape[0]
         rows = torch.arange(self.entered, stop, device=images.device)
         self.entered = stop
         self._descend(0, {"rows": rows, "hidden": images})
@@ -170,11 +178,11 @@ class _Descent:
         """Run a stage and, where the policy consults it, its branch; return those that go on."""
         hidden = self.network.run_stage(exit_index, group["hidden"])
         group = group | {"hidden": hidden}
-        self.per_stage[exit_index] += len(hidden)
+        self.per_stage[exit_index] += hidden.shape[0]
         if exit_index not in self.consulted:
             return group
         output = self.network.run_branch(exit_index, hidden)
-        self.per_branch[exit_index] += len(hidden)
+        self.per_branch[exit_index] += hidden.shape[0]
         for level, logits in enumerate(output.logits):
             if logits is not None:
                 group[exit_index, level] = logits.float()
@@ -227,7 +235,7 @@ class _Descent:
 
     def decisions(self, start: float) -> EarlyDecisions:
         """Put the answers together, on the processor."""
-        exit_index, level_index, prediction, macs = self.answers.cpu()
+        exit_index, level_index, prediction, macs = self.answers.cpu().unbind()
         seconds = time.perf_counter() - start
         levels = level_index.tolist()
         twice, never = levels.count(AMBIGUOUS), levels.count(GOES_ON)

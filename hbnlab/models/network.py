@@ -269,8 +269,10 @@ def all_modules(network: nn.Module) -> list[nn.Module]:
 
 
 @contextlib.contextmanager
-def evaluation_mode(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: nn.Module) -> Iterator[list[nn.Module]]:
     """Put a network into evaluation mode, and afterwards each module back into its own mode.
+
+    Yields ``all_modules(network)``.
 
     Example:
         >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
@@ -280,11 +282,12 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
         >>> [module.training for module in network]
         [True, False]
     """
-    training = [module for module in all_modules(network) if module.training]
+    modules = all_modules(network)
+    training = [module for module in modules if module.training]
     if training:
         network.eval()
     try:
-        yield
+        yield modules
     finally:
         for module in training:
             module.training = True

@@ -109,9 +109,11 @@ class Policy(ABC):
             A level index; -1 for an image that goes on, -2 for one that is answered at two levels,
             which ``check_answered`` refuses.
         """
-        levels = torch.full((view.num_images,), GOES_ON, device=view.device)
+        levels = None
         for level, answered in self._answers_once(exit_index, view).items():
-            levels.masked_fill_(answered, level)
+            levels = torch.where(answered, level, GOES_ON if levels is None else levels)
+        if levels is None:
+            return torch.full((view.num_images,), GOES_ON, device=view.device)
         return levels
 
     def leaving(

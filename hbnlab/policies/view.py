@@ -54,7 +54,7 @@ class ExitView:
     ) -> None:
         if not logits:
             raise ValueError("a view needs the logits of at least one exit, got none")
-        self._logits = tuple(tuple(row) for row in logits)
+        self._logits = logits
         self._gate_logits = gate_logits
         self._batch_size = batch_size
         self._known = known
