@@ -137,9 +137,9 @@ class Policy(ABC):
             if twice is not None:
                 self.check_answered(twice=int(twice.count_nonzero()), total=len(records))
             for level, answered in answers.items():
-                yield exit_index, level, waiting & answered
-            for answered in answers.values():
-                waiting = waiting & ~answered
+                leaves = waiting & answered
+                waiting = waiting ^ leaves
+                yield exit_index, level, leaves
         self.check_answered(never=int(waiting.count_nonzero()), total=len(records))
 
     def decide(self, records: ExitRecords) -> Decisions:

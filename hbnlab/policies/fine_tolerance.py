@@ -11,7 +11,6 @@ from torch import Tensor
 
 from hbnlab.entropy import max_entropy, within_tolerance
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.policies.base import Policy
 from hbnlab.policies.explanation import Comparison
 from hbnlab.policies.grid import MOST_POLICIES, next_hundredth, quantiles
 from hbnlab.policies.settings import Setting
@@ -148,13 +147,6 @@ class FineTolerance(TwoLevelPolicy):
         """Thresholds that most entropies are under, and the median tolerance."""
         typical, tolerances = super().typical(records), self._tolerances(records)
         return replace(typical, fine_tolerance=tolerances[len(tolerances) // 2])
-
-    def with_numbers_of(self: _P, other: Policy) -> _P:
-        """Thresholds and tolerance of another policy that compares entropies, where it has them."""
-        if not self._compares_like(other):
-            return self
-        tau = getattr(other, "fine_tolerance", self.fine_tolerance)
-        return replace(super().with_numbers_of(other), fine_tolerance=tau)
 
     def _tolerances(self, records: ExitRecords) -> list[float]:
         """Tolerances from all coarse to all fine: quantiles of the gaps, and a little beyond."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -179,13 +179,12 @@ class ThresholdPolicy(Policy):
         return replace(self, thresholds=[column[quartile] for column in columns])
 
     def with_numbers_of(self: _P, other: Policy) -> _P:
-        """The same policy with the thresholds of another one that compares the same score."""
-        if not self._compares_like(other):
+        """The same policy with thresholds, tolerance, ... of one that compares the same score."""
+        if self.score is None or getattr(other, "score", None) != self.score:
             return self
-        return replace(self, thresholds=getattr(other, "thresholds", self.thresholds))
-
-    def _compares_like(self, other: Policy) -> bool:
-        return self.score is not None and getattr(other, "score", None) == self.score
+        shared = {one.name for one in fields(self)} & {one.name for one in fields(other)}
+        numbers = {name for name in shared if isinstance(getattr(self, name), float | tuple)}
+        return replace(self, **{name: getattr(other, name) for name in numbers})
 
     def _threshold_rows(
         self, records: ExitRecords, most: int = MOST_POLICIES
