@@ -1,6 +1,7 @@
 """The arguments of ``hbnlab``, in its own spelling and in the study's."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,34 @@ from hbnlab import __version__, data, models
 from hbnlab.cli import commands as run
 from hbnlab.models.study_networks import NAMES as STUDY
 
+DEFAULT = " (default: %(default)s)"
 MODES = {"training": "train", "testing": "test"}
-DEVICES = "auto, cpu, cuda or cuda:N"
+DATA = ("--dataset", "--root", "--download", "--three-levels")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--dataset": {"choices": data.NAMES, "help": "glyphs are rendered here and need no files"},
+    "--root": {"help": "folder of the data files; required for folder"},
+    "--download": {"action": "store_true", "help": "download missing data files"},
+    "--three-levels": {
+        "action": "store_true",
+        "help": "add a level of groups above the coarse level",
+    },
+    "--model": {"choices": models.NAMES, "help": "network to train, or of --weights"},
+    "--preset": {
+        "choices": ("quick", "readme", "paper"),
+        "help": "settings: quick trains well in minutes on two cores, at a quarter of the width; "
+        "readme has the study's command-line defaults; paper has its table I (default: quick)",
+    },
+    "--width": {"type": float, "help": "factor on channels"},
+    "--num-epochs": {"dest": "epochs", "type": int, "help": "epochs of the joint training"},
+    "--num-pt-epochs": {
+        "dest": "post_epochs",
+        "type": int,
+        "help": "epochs of AG-HBN's post-training",
+    },
+    "--device": {"help": "auto, cpu, cuda or cuda:N"},
+    "--seed": {"type": int, "help": "seed of everything random"},
+}
+"""The options that several commands share."""
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -25,22 +52,14 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 def study_spelling(words: Sequence[str]) -> list[str]:
     """Translate the study's command line: ``--num_epochs 2 --mode training`` and the like."""
-    known, mode = [], None
-    for word in words:
-        if word.startswith("--"):
-            name, equals, value = word.partition("=")
-            word = name.replace("_", "-") + equals + value
-        known.append(word)
-    for at, word in enumerate(known):
-        if word == "--mode" or word.startswith("--mode="):
-            mode = word.removeprefix("--mode=") if "=" in word else "".join(known[at + 1 : at + 2])
-            del known[at : at + (1 if "=" in word else 2)]
-            break
-    if mode is None:
-        return known
-    if mode not in MODES:
-        parser().error(f"--mode must be one of {sorted(MODES)}, got {mode!r}")
-    return known if known[:1] == [MODES[mode]] else [MODES[mode], *known]
+    dashed = [re.sub("^--[^=]+", lambda name: name[0].replace("_", "-"), word) for word in words]
+    reader = argparse.ArgumentParser(prog="hbnlab", add_help=False, allow_abbrev=False)
+    reader.add_argument("--mode", choices=MODES)
+    chosen, others = reader.parse_known_args(dashed)
+    if chosen.mode is None:
+        return others
+    command = MODES[chosen.mode]
+    return others if others[:1] == [command] else [command, *others]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,17 +77,22 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _take(command: Any, *names: str, **defaults: Any) -> None:
+    """Add shared options to a command, or to a group of its options; the help says its defaults."""
+    for name in names:
+        option = command.add_argument(name, **OPTIONS[name])
+        if option.dest in defaults:
+            option.default = defaults[option.dest]
+            option.help += DEFAULT
+
+
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
-        "demo",
-        help="train Gran-HBN in a minute or two and show what each exit can do",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        "demo", help="train Gran-HBN in a minute or two and show what each exit can do"
     )
     demo.set_defaults(execute=run.demo)
-    demo.add_argument("--out", default="runs/demo", type=Path, help="folder to write")
-    _data_options(demo, default="glyphs")
-    demo.add_argument("--seed", default=0, type=int, help="seed of everything random")
-    demo.add_argument("--device", default="auto", help=DEVICES)
+    demo.add_argument("--out", default="runs/demo", type=Path, help="folder to write" + DEFAULT)
+    _take(demo, *DATA, "--seed", "--device", dataset="glyphs", seed=0, device="auto")
 
 
 def _add_train(commands: Any) -> None:
@@ -76,18 +100,12 @@ def _add_train(commands: Any) -> None:
         "train",
         help="train one of the five networks into a folder",
         description="Train a network. Options that are not given come from the preset or, with "
-        "--resume, from the run in --out.",
+        "--resume, from the run in --out. Without either: "
+        + ", ".join(f"--{name} {value}" for name, value in run.DEFAULTS.items()),
     )
     train.set_defaults(execute=run.train)
     train.add_argument("--out", type=Path, help="folder of the run (default: runs/MODEL-DATASET)")
-    train.add_argument("--model", choices=models.NAMES, help="(default: gran-hbn)")
-    _data_options(train, default=None, otherwise="glyphs")
-    _preset_option(train)
-    train.add_argument("--width", type=float, help="factor on channels (default: the preset's)")
-    train.add_argument("--num-epochs", dest="epochs", type=int, help="epochs of the joint training")
-    train.add_argument(
-        "--num-pt-epochs", dest="post_epochs", type=int, help="epochs of AG-HBN's post-training"
-    )
+    _take(train, "--model", *DATA, "--preset", "--width", "--num-epochs", "--num-pt-epochs")
     train.add_argument("--batch-size", type=int, help="images per step")
     train.add_argument("--lr", dest="learning_rate", type=float, help="learning rate")
     train.add_argument(
@@ -98,8 +116,7 @@ def _add_train(commands: Any) -> None:
         "--precision", choices=("auto", "float32", "bfloat16"), help="number format (default: auto)"
     )
     train.add_argument("--compile", action="store_true", default=None, help="use torch.compile")
-    train.add_argument("--device", help=f"{DEVICES} (default: auto)")
-    train.add_argument("--seed", type=int, help="seed of everything random (default: 0)")
+    _take(train, "--device", "--seed")
     train.add_argument("--resume", action="store_true", help="resume the run in --out")
 
 
@@ -118,11 +135,7 @@ def _add_test(commands: Any) -> None:
         metavar="NAME|FILE",
         help="a bundled name (glyphs, fashion_mnist), a weights file or a checkpoint",
     )
-    test.add_argument(
-        "--model", default="gran-hbn", choices=models.NAMES, help="network of --weights"
-    )
-    _data_options(test, default=None, otherwise="that of the run or of the weights")
-    test.add_argument("--device", default="auto", help=DEVICES)
+    _take(test, "--model", *DATA, "--device", model="gran-hbn", device="auto")
 
 
 def _add_reproduce(commands: Any) -> None:
@@ -134,7 +147,6 @@ def _add_reproduce(commands: Any) -> None:
     )
     reproduce.set_defaults(execute=run.reproduce)
     reproduce.add_argument("--out", type=Path, help="folder to write (default: results/DATASET)")
-    _data_options(reproduce, default="glyphs")
     reproduce.add_argument(
         "--weights",
         choices=("bundled", "train"),
@@ -146,31 +158,27 @@ def _add_reproduce(commands: Any) -> None:
         action="store_true",
         help="test as the study's code does: whole batches decide, test images are augmented",
     )
+    _take(reproduce, *DATA, "--device", dataset="glyphs", device="auto")
     training = reproduce.add_argument_group("training", "contradict --weights bundled")
     training.add_argument("--seeds", type=int, help="number of trainings; reports intervals")
-    _preset_option(training)
-    training.add_argument("--width", type=float, help="factor on channels")
-    training.add_argument("--num-epochs", dest="epochs", type=int, help="of the joint training")
-    training.add_argument(
-        "--num-pt-epochs", dest="post_epochs", type=int, help="of AG-HBN's post-training"
-    )
-    reproduce.add_argument("--device", default="auto", help=DEVICES)
+    _take(training, "--preset", "--width", "--num-epochs", "--num-pt-epochs")
 
 
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser(
-        "bench",
-        help="measure what leaving early saves here, beside the most that it could save",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        "bench", help="measure what leaving early saves here, beside the most that it could save"
     )
     bench.set_defaults(execute=run.bench)
-    bench.add_argument("--out", default="runs/bench/bench.json", type=Path, help="file to write")
-    bench.add_argument("--width", default=1.0, type=float, help="factor on channels")
-    bench.add_argument("--images", default=2048, type=int, help="more give steadier numbers")
-    bench.add_argument("--batch-size", type=int, help="64 on a processor, else 512")
-    bench.add_argument("--rounds", default=5, type=int, help="number of measurements")
-    bench.add_argument("--threads", default=1, type=int, help="threads of the processor")
-    bench.add_argument("--device", default="auto", help=DEVICES)
+    bench.add_argument(
+        "--out", default="runs/bench/bench.json", type=Path, help="file to write" + DEFAULT
+    )
+    bench.add_argument(
+        "--images", default=2048, type=int, help="more give steadier numbers" + DEFAULT
+    )
+    bench.add_argument("--batch-size", type=int, help="(default: 64 on a processor, else 512)")
+    bench.add_argument("--rounds", default=5, type=int, help="number of measurements" + DEFAULT)
+    bench.add_argument("--threads", default=1, type=int, help="of the processor" + DEFAULT)
+    _take(bench, "--width", "--device", width=1.0, device="auto")
 
 
 def _add_lab(commands: Any) -> None:
@@ -188,30 +196,4 @@ def _add_lab(commands: Any) -> None:
         metavar="DIR",
         type=Path,
         help=f"(default: {run.LESSONS}; in a clone of the repository its own notebooks)",
-    )
-
-
-def _preset_option(command: Any) -> None:
-    command.add_argument(
-        "--preset",
-        choices=("quick", "readme", "paper"),
-        help="settings: quick trains well in minutes on two cores, at a quarter of the width; "
-        "readme has the study's command-line defaults; paper has its table I (default: quick)",
-    )
-
-
-def _data_options(
-    command: argparse.ArgumentParser, default: str | None, otherwise: str | None = None
-) -> None:
-    command.add_argument(
-        "--dataset",
-        default=default,
-        choices=data.NAMES,
-        help="glyphs are rendered here and need no files"
-        + (f" (default: {otherwise})" if otherwise else ""),
-    )
-    command.add_argument("--root", help="folder of the data files; required for folder")
-    command.add_argument("--download", action="store_true", help="download missing data files")
-    command.add_argument(
-        "--three-levels", action="store_true", help="add a level of groups above the coarse level"
     )

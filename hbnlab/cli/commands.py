@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from hbnlab import models, report, run_folder
@@ -19,19 +19,6 @@ from hbnlab.training.device import choose_device
 LESSONS = Path("hbnlab-lessons")
 DEFAULTS = {"model": "gran-hbn", "dataset": "glyphs", "preset": "quick"}
 """What ``train`` takes where neither an option nor the run that is resumed says it."""
-
-_SETTINGS = (
-    "epochs",
-    "post_epochs",
-    "batch_size",
-    "learning_rate",
-    "post_learning_rate",
-    "weight_decay",
-    "precision",
-    "compile",
-    "device",
-    "seed",
-)
 
 
 def demo(chosen: argparse.Namespace) -> int:
@@ -218,7 +205,7 @@ def train_config(
         dataset: name of the data set.
         stored: description of the run that is resumed, or None.
     """
-    given = {name: getattr(chosen, name) for name in _SETTINGS}
+    given = {field.name: getattr(chosen, field.name, None) for field in fields(TrainConfig)}
     changes = {name: value for name, value in given.items() if value is not None}
     if stored and chosen.preset is None:
         return stored.config.change(**changes)

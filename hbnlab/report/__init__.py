@@ -8,7 +8,7 @@
 | results, seeds | the numbers of one network, and of several seeds |
 | figures | which figures there are |
 | report_tables | which tables there are |
-| page, prose | report.md, with the texts in differences.md, figures.md and tables.md |
+| page, prose | report.md, with the texts in page.md, tables.md, figures.md and differences.md |
 | published | the study's own numbers |
 | reproduction | all steps, from a plan to the folder |
 """

@@ -20,6 +20,7 @@ def write_page(plan: Plan, results: Mapping[str, Any], figures: Sequence["Figure
     """All of report.md; it links the figures from the folder ``figures`` beside it."""
     notes = {row["title"]: row["note"] for row in prose_rows("tables")}
     tables = (table.markdown(results, notes[table.title]) for table in TABLES)
+    this = "the study's protocol" if plan.paper_protocol else "our protocol"
     parts = [
         *_opening(plan, results),
         *_findings(results),
@@ -28,8 +29,13 @@ def write_page(plan: Plan, results: Mapping[str, Any], figures: Sequence["Figure
         "## Figures\n",
         *(_figure(figure) for figure in figures),
         *_without_history(results, figures),
-        *_differences(plan),
-        *_files(plan),
+        "## Where the protocols differ\n",
+        _paragraph("differences", protocol=this),
+        prose_text("differences"),
+        "## Files\n",
+        *(f"- {_sentence(name)}" for name in ("results.json", "times.json", "runs")),
+        "",
+        *([_paragraph("our report")] if plan.paper_protocol else []),
     ]
     return "\n".join(parts)
 
@@ -42,66 +48,52 @@ def differences() -> list[dict[str, str]]:
     return prose_rows("differences")
 
 
+def _sentence(name: str, **values: Any) -> str:
+    """A text of page.md, filled in."""
+    return next(row["text"] for row in prose_rows("page") if row["name"] == name).format(**values)
+
+
+def _paragraph(name: str, **values: Any) -> str:
+    return _sentence(name, **values) + "\n"
+
+
 def _opening(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
     data, seeds = results["dataset"], results["seeds"]
-    tree = " > ".join(
-        f"{count} {name}"
-        for count, name in zip(data["num_classes"], data["level_names"], strict=True)
-    )
+    counts = zip(data["num_classes"], data["level_names"], strict=True)
+    tree = " > ".join(f"{count} {name}" for count, name in counts)
     protocol = "the study's published protocol" if plan.paper_protocol else "our protocol"
     yield f"# Early exits on {data['name']}, {protocol}\n"
-    yield (
-        f"The networks of Sanati et al., *Exploiting Class-Granular Classifications to Improve "
-        f"Inference Efficiency with Dynamic DNNs*, on the data set **{data['name']}** ({tree} "
-        f"classes): {_which_images(plan, data['images'])}. {_whose_weights(plan, seeds)} This "
-        "command makes the report:\n"
+    yield _paragraph(
+        "networks",
+        data=data["name"],
+        tree=tree,
+        images=_which_images(plan, data["images"]),
+        weights=_whose_weights(plan, seeds),
     )
     yield f"    {plan.command}\n"
     if data["name"] != "cifar100":
-        yield (
-            "**CIFAR-100, the data set of the study, was not run here.** The columns of the study "
-            "hold its numbers on CIFAR-100 at full width after 120 epochs: compare patterns with "
-            "them, not values. This command downloads CIFAR-100 and trains and tests as the study "
-            "did:\n"
-        )
+        yield _paragraph("other data")
         yield f"    {CIFAR100_COMMAND}\n"
     elif plan.weights == "train" and plan.preset != "paper":
-        yield (
-            "These networks were trained with other settings than the study's; `--preset paper` "
-            "takes those of its table I.\n"
-        )
+        yield _paragraph("other settings")
     if plan.paper_protocol:
         yield _augmentation_note(plan, results)
-    yield _how_to_read(len(seeds))
+    intervals = _sentence("several seeds" if len(seeds) > 1 else "one seed", seeds=len(seeds))
+    figures = " Figures show the first seed." if len(seeds) > 1 else ""
+    yield f"{_sentence('how to read', intervals=intervals)}{figures}\n"
 
 
 def _which_images(plan: Plan, images: Mapping[str, int]) -> str:
-    tested = f"numbers from {plural(images['test'], 'test image')}"
-    if plan.paper_protocol:
-        return f"{tested}, all forced to leave at one exit"
-    return f"thresholds from {plural(images['val'], 'validation image')}, {tested}"
+    test = f"numbers from {plural(images['test'], 'test image')}"
+    val = plural(images["val"], "validation image")
+    return _sentence("forced" if plan.paper_protocol else "fitted", test=test, val=val)
 
 
 def _whose_weights(plan: Plan, seeds: Sequence[int]) -> str:
     if plan.weights == "bundled":
-        return "The weights are those bundled with hbnlab."
-    noun = "seed" if len(seeds) == 1 else "seeds"
-    numbers = ", ".join(str(seed) for seed in seeds)
-    return f"The weights were trained with the preset {plan.training_preset}, {noun} {numbers}."
-
-
-def _how_to_read(num_seeds: int) -> str:
-    intervals = (
-        f"Numbers are means over {num_seeds} trainings with 95 % intervals (Student's t)."
-        if num_seeds > 1
-        else "Numbers have 95 % intervals over test images (bootstrap) where these were computed."
-    )
-    figures = " Figures show the first seed." if num_seeds > 1 else ""
-    return (
-        f"{intervals} Accuracy counts an answer as right at the level of the answer; hierarchical "
-        "accuracy maps every answer to its coarsest class first; specificity is the share of "
-        f"answers at the finest level. FLOPs are 2 x multiply-accumulates per image.{figures}\n"
-    )
+        return _sentence("bundled")
+    noun, numbers = "seed" if len(seeds) == 1 else "seeds", ", ".join(map(str, seeds))
+    return _sentence("trained", preset=plan.training_preset, noun=noun, seeds=numbers)
 
 
 def _findings(results: Mapping[str, Any]) -> Iterator[str]:
@@ -114,25 +106,18 @@ def _findings(results: Mapping[str, Any]) -> Iterator[str]:
 
 def _region_findings(results: Mapping[str, Any]) -> Iterator[str]:
     rows = _first_seed(results).get("regions", [])
-    own = {row["batch_size"]: row for row in rows if row["exit"] == 1 and row["heads"] == "own"}
-    if len(own) > 1 and results["dataset"]["images"]["test"] >= 4 * max(own):
-        single, most = own[1], own[max(own)]
-        yield (
-            f"The operating region of exit 1 is {single['high'] - single['low']:.2f} nats wide "
-            f"when every image decides for itself and {most['high'] - most['low']:.2f} nats wide "
-            f"when {most['batch_size']} images decide together: what the study calls the operating "
-            "region is the range of batch means."
-        )
+    own = [row for row in rows if row["exit"] == 1 and row["heads"] == "own"]
+    widths = {row["batch_size"]: row["high"] - row["low"] for row in own}
+    if len(widths) > 1 and results["dataset"]["images"]["test"] >= 4 * (size := max(widths)):
+        yield _sentence("region", single=widths[1], most=widths[size], size=size)
 
 
 def _overlap_findings(results: Mapping[str, Any]) -> Iterator[str]:
     rows = _first_seed(results).get("overlap", [])
-    raw = {row["batch_size"]: row for row in rows if row["exit"] == 1 and not row["normalised"]}
-    if len(raw) > 1:
-        yield (
-            f"Fine and coarse entropies of exit 1 overlap by {raw[1]['coefficient']:.2f} for "
-            f"single images and by {raw[64]['coefficient']:.2f} for means of 64."
-        )
+    raw = [row for row in rows if row["exit"] == 1 and not row["normalised"]]
+    found = {row["batch_size"]: row["coefficient"] for row in raw}
+    if len(found) > 1:
+        yield _sentence("overlap", single=found[1], means=found[64])
 
 
 def _policy_findings(results: Mapping[str, Any]) -> Iterator[str]:
@@ -142,17 +127,19 @@ def _policy_findings(results: Mapping[str, Any]) -> Iterator[str]:
         last, policies = seeds[0]["exits"][-1], seeds[0].get("policies", [])
         if policies and last["answers"] in (finest, "gate"):
             best = max(policies, key=lambda row: row["specificity"])
-            yield (
-                f'{name}, leaving early by the policy "{best["name"]}": {_scores(best)}; all '
-                f"images at its last exit, {last['answers']}: {_scores(last)}."
+            yield _sentence(
+                "policy",
+                network=name,
+                policy=best["name"],
+                early=_scores(best),
+                answers=last["answers"],
+                last=_scores(last),
             )
 
 
 def _scores(row: Mapping[str, Any]) -> str:
-    return (
-        f"{percent(row['accuracy'])} right at a specificity of {row['specificity']:.2f} for "
-        f"{millions(row['flops'], decimals=2)} MFLOPs per image"
-    )
+    accuracy, flops = percent(row["accuracy"]), millions(row["flops"], decimals=2)
+    return _sentence("scores", accuracy=accuracy, specificity=row["specificity"], flops=flops)
 
 
 def _first_seed(results: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -165,11 +152,7 @@ def _same_heads(results: Mapping[str, Any]) -> Iterator[str]:
     """Say so where two networks differ only in their gate, lest equal rows look like a mistake."""
     gran, ag = (results["networks"].get(name, [{}])[0] for name in ("gran-hbn", "ag-hbn"))
     if ag.get("calibration") and gran.get("calibration") == ag["calibration"]:
-        yield (
-            "The rows of ag-hbn equal those of gran-hbn because both were trained with the same "
-            "seed and settings; the gate of ag-hbn was trained afterwards, with everything else "
-            "frozen.\n"
-        )
+        yield _paragraph("same heads")
 
 
 def _figure(figure: "FigureFile") -> str:
@@ -184,47 +167,16 @@ def _without_history(results: Mapping[str, Any], figures: Sequence["FigureFile"]
     names = {figure.name for figure in figures}
     silent = [name for name in results["networks"] if f"training-{name}" not in names]
     if silent:
-        yield (
-            f"Training curves of {', '.join(silent)} are missing, because the weights came without "
-            "the history of their training. `--weights train` draws them.\n"
-        )
-
-
-def _differences(plan: Plan) -> Iterator[str]:
-    this = "the study's protocol" if plan.paper_protocol else "our protocol"
-    yield (
-        f"## Where the protocols differ\n\nThis report follows **{this}**. The table says what the "
-        "study's paper and code do, and what either report does:\n"
-    )
-    yield prose_text("differences")
+        yield _paragraph("without history", networks=", ".join(silent))
 
 
 def _augmentation_note(plan: Plan, results: Mapping[str, Any]) -> str:
     """What random crops and flips of the test images mean for these networks."""
     if not results["dataset"]["augmentations"]:
-        return (
-            f"No crop or flip keeps the labels of {plan.choice.name}, so these test images are not "
-            "augmented under the published protocol either.\n"
-        )
+        return _paragraph("augmentation impossible", data=plan.choice.name)
     saw = {name: [one["saw_augmented"] for one in s] for name, s in results["networks"].items()}
     without = [name for name, seeds in saw.items() if False in seeds]
     if without:
-        return (
-            f"Unlike the study's networks, {', '.join(without)} were trained without augmentation: "
-            "crops and flips are new to them, and their accuracy under this protocol is lower than "
-            "on the test images as they are.\n"
-        )
-    if any(None in seeds for seeds in saw.values()):
-        return "Whether the networks were trained on augmented images is not known.\n"
-    return "The networks were trained on augmented images too, as in the study.\n"
-
-
-def _files(plan: Plan) -> Iterator[str]:
-    yield (
-        "## Files\n\n- [results.json](results.json): all numbers, with what their keys mean; the "
-        "same weights give the same bytes on one machine.\n- [times.json](times.json): the seconds "
-        "of each piece of work; work that was found done is left out.\n- `runs/`: checkpoints and "
-        "records, from which a second start continues; not part of the report.\n"
-    )
-    if plan.paper_protocol:
-        yield "The report by our protocol is one folder up, if it was made.\n"
+        return _paragraph("augmentation new", networks=", ".join(without))
+    known = all(None not in seeds for seeds in saw.values())
+    return _paragraph("augmentation known" if known else "augmentation unknown")

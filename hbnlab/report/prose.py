@@ -4,12 +4,13 @@ from pathlib import Path
 
 
 def prose_text(name: str) -> str:
-    """A table of prose as it is: ``"differences"``, ``"figures"`` or ``"tables"``."""
+    """A table of prose as it is: ``"page"``, ``"tables"``, ``"figures"`` or ``"differences"``."""
     return Path(__file__).with_name(f"{name}.md").read_text(encoding="utf-8")
 
 
 def prose_rows(name: str) -> list[dict[str, str]]:
     """Its rows, each by the titles of the columns; columns without a title are left out."""
     lines = prose_text(name).splitlines()
-    titles, _, *rows = ([cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines)
-    return [{t: cell for t, cell in zip(titles, row, strict=True) if t} for row in rows]
+    titles, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+    names = [title.strip("`") for title in titles]
+    return [{n: cell for n, cell in zip(names, row, strict=True) if n} for row in rows]
