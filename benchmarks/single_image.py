@@ -13,10 +13,11 @@ import sys
 import torch
 
 from hbnlab import models
-from hbnlab.bench.clock import Clock, in_turn, ratios, threads_set
+from hbnlab.bench.clock import Clock, in_turn, ratios
 from hbnlab.inference import predict
 from hbnlab.policies import EntropyThreshold
 from hbnlab.storage import write_json
+from hbnlab.training.device import threads_set
 
 ROUNDS = 300
 TARGET = 0.5

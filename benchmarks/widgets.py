@@ -19,12 +19,13 @@ from typing import Any
 
 import torch
 
-from hbnlab.bench.clock import Clock, threads_set
+from hbnlab.bench.clock import Clock
 from hbnlab.history import CellScore, Epoch, History
 from hbnlab.policies import FineTolerance
 from hbnlab.records import ExitRecords, simulated_records
 from hbnlab.storage import write_json
 from hbnlab.training import Step
+from hbnlab.training.device import threads_set
 from hbnlab.trees import CIFAR100
 from hbnlab.widgets import ExitInspector, PolicyExplorer, TrainingMonitor
 

@@ -59,6 +59,16 @@ def finest_level(row: Sequence[bool]) -> int:
     return max(level for level, has_head in enumerate(row) if has_head)
 
 
+def has_two_heads(mask: Sequence[Sequence[bool]]) -> bool:
+    """Whether every exit has a finest and a coarsest head, which are not the same.
+
+    Example:
+        >>> has_two_heads([[True, True], [True, True]]), has_two_heads([[True], [True]])
+        (True, False)
+    """
+    return len(mask[0]) > 1 and all(row[0] and row[-1] for row in mask)
+
+
 def describe_cells(mask: Sequence[Sequence[bool]], hierarchy: Hierarchy) -> str:
     """The cells in words, exits counted from 1.
 

@@ -22,6 +22,7 @@ from hbnlab import data, models
 from hbnlab.collect import collect_records
 from hbnlab.costs import num_parameters, size_mb
 from hbnlab.data import Splits
+from hbnlab.head_mask import has_two_heads
 from hbnlab.history import History
 from hbnlab.metrics import cell_table, evaluate
 from hbnlab.models import EarlyExitNetwork
@@ -249,7 +250,7 @@ def report_policies(val: ExitRecords) -> dict[str, Policy]:
     early = val.num_exits - 1
     shares = [0.5 ** (number + 1) for number in range(early)] + [0.5**early]
     zeros = [0.0] * early
-    if val.hierarchy.num_levels == 1 or not all(row[0] and row[-1] for row in val.head_mask):
+    if not has_two_heads(val.head_mask):
         return {"entropy threshold": fit_thresholds(EntropyThreshold(zeros), val, shares)}
     policies: dict[str, Policy] = {
         f"fine tolerance {tau:.2f}": fit_thresholds(FineTolerance(zeros, tau), val, shares)
@@ -265,12 +266,9 @@ def draw_demo(out: Path, tested: Tested, history: History) -> None:
     # Loading matplotlib takes seconds, which those who draw nothing need not wait for.
     from hbnlab import plots
 
-    figures = {
-        "exits.png": plots.exits_and_policies(tested.records, list(tested.policies.values())),
-        "training.png": plots.training_curves(history, tested.records.hierarchy),
-    }
-    for name, axes in figures.items():
-        write_figure(out / name, axes)
+    policies, hierarchy = list(tested.policies.values()), tested.records.hierarchy
+    write_figure(out / "exits.png", plots.exits_and_policies(tested.records, policies))
+    write_figure(out / "training.png", plots.training_curves(history, hierarchy))
 
 
 def write_figure(path: Path, axes: Any) -> None:

@@ -11,8 +11,8 @@ from torch import nn
 
 from hbnlab import models
 from hbnlab.bench import format_bench, leaving_shares, run_bench
-from hbnlab.bench.clock import Clock, in_turn, threads_set
-from hbnlab.bench.comparisons import Row
+from hbnlab.bench.clock import Clock, in_turn
+from hbnlab.bench.comparisons import compare
 from hbnlab.bench.speed_limits import (
     early_exit_limit,
     flops_to_exits,
@@ -21,6 +21,7 @@ from hbnlab.bench.speed_limits import (
 )
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.models import EarlyExitNetwork
+from hbnlab.training.device import threads_set
 from hbnlab.trees import CIFAR100
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -97,7 +98,7 @@ def early_exit():
     ],
 )
 def test_a_target_is_met_or_missed_by_the_median(early_exit, name, value, met):
-    row = Row(name, [value, value - 0.1, 9.0], {"FLOPs-ideal": 2.2}).to_dict()
+    row = compare(name, [value, value - 0.1, 9.0], {"FLOPs-ideal": 2.2})
     held = early_exit["with_target"](row)
     assert held["met"] is met
     assert ("MISSED" in early_exit["verdict"](held)) is not met

@@ -85,7 +85,7 @@ def test_a_changed_notebook_is_kept_and_a_lost_one_comes_back(installed, opened,
 def test_a_newer_series_does_not_overwrite_what_was_handed_out(installed, opened):
     main(["lab", "mine"])
     (installed / "notebooks" / NAMES[0]).write_text("the lesson, second edition")
-    assert lessons.hand_out(Path("mine")) == lessons.HandedOut((), (NAMES[0],))
+    assert lessons.hand_out(Path("mine")) == ([], [NAMES[0]])
     assert _texts(Path("mine"))[NAMES[0]] == f"the lesson {NAMES[0]}"
 
 

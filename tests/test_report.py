@@ -25,7 +25,7 @@ from hbnlab.report.protocol import OURS, PUBLISHED, forced_exits
 from hbnlab.report.published import published_counterpart, published_row
 from hbnlab.report.report_tables import markdown_table, with_interval
 from hbnlab.report.reproduction import write_report
-from hbnlab.report.results import KEYS, plain
+from hbnlab.report.results import meanings, plain
 from hbnlab.report.seeds import across_seeds, mean_interval
 from hbnlab.run_folder import DataChoice, report_policies
 
@@ -223,10 +223,16 @@ def test_regions_and_overlap_are_those_of_the_metrics(report):
 
 def test_results_explain_their_keys_and_name_their_source(report):
     results = numbers_in(report)
-    assert results["keys"] == KEYS
+    assert results["keys"] == meanings()
     found = set(results) | set(results["networks"]["gran-hbn"][0])
     found |= set(results["networks"]["gran-hbn"][0]["exits"][0])
-    assert set(KEYS) & found >= {"networks", "across_seeds", "exits", "policies", "specificity"}
+    assert set(meanings()) & found >= {
+        "networks",
+        "across_seeds",
+        "exits",
+        "policies",
+        "specificity",
+    }
     assert results["networks"]["alexnet"][0]["fingerprint"] == records_of("alexnet").fingerprint
     assert "seconds" not in json.dumps(results)
 
@@ -331,7 +337,7 @@ def test_published_decisions_equal_a_loop_over_batches():
         for start in range(0, 1100, 512):
             rows = slice(start, min(start + 512, 1100))
             gap = fine[rows, e].double().mean() - coarse[rows, e].double().mean()
-            level = int(gap < forced.tolerance)
+            level = int(gap < forced.policy.fine_tolerance)
             shares.append(float(level))
             answers = records.logits[level][rows, e].argmax(dim=-1)
             right += int((answers == records.labels[rows, level]).sum())
@@ -646,6 +652,7 @@ def test_the_study_stands_beside_its_own_two_levels_only(tmp_path, quick):
     assert study["1", names[1]] == "64.02"
     assert study["1", names[2]] == "51.91"
     assert study["4", names[2]] == "-"
+    assert {row[9] for row in rows} == {"-"}  # ours maps to a coarser level than the study's
     assert all(row[2] == "-" for row in table_under(page, "Operating region of the tolerance"))
 
 

@@ -1,9 +1,8 @@
 """Time: a clock for each kind of machine, and measurements that take turns."""
 
-import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -73,14 +72,3 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
 def medians(times: Times) -> dict[str, float]:
     """The median of every part."""
     return {name: statistics.median(values) for name, values in times.items()}
-
-
-@contextlib.contextmanager
-def threads_set(threads: int) -> Iterator[None]:
-    """Let torch compute with so many threads within the context."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -2,41 +2,34 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from hbnlab.bench import speed_limits
 from hbnlab.bench.clock import Times, medians, ratios
-from hbnlab.bench.workload import Work
+from hbnlab.bench.workload import TOLERANCES, Work
 
 
-@dataclass(frozen=True)
-class Row:
-    """One figure, measured in every round.
+def compare(
+    name: str, rounds: Sequence[float], limits: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """One row: a figure that was measured in every round, with its median and its range.
 
-    Attributes:
+    Args:
         name: what is compared with what.
         rounds: the figure, round by round.
         limits: what the figure would be if only FLOPs, or only the times of full batches, counted.
     """
-
-    name: str
-    rounds: Sequence[float]
-    limits: Mapping[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, with the median and the range of the rounds."""
-        return {
-            "name": self.name,
-            "rounds": list(self.rounds),
-            "limits": dict(self.limits),
-            "value": statistics.median(self.rounds),
-            "lowest": min(self.rounds),
-            "highest": max(self.rounds),
-        }
+    return {
+        "name": name,
+        "rounds": list(rounds),
+        "limits": dict(limits or {}),
+        "value": statistics.median(rounds),
+        "lowest": min(rounds),
+        "highest": max(rounds),
+    }
 
 
-def make_rows(work: Work, times: Times, shares: Sequence[float]) -> list[Row]:
+def make_rows(work: Work, times: Times, shares: Sequence[float]) -> list[dict[str, Any]]:
     """All comparisons, from the seconds of every round."""
     seconds = medians(times)
     to_exits = [seconds[f"to exit {index + 1}"] for index in work.exits]
@@ -50,13 +43,13 @@ def make_rows(work: Work, times: Times, shares: Sequence[float]) -> list[Row]:
 
 def _leaving_early(
     times: Times, flops: Sequence[int], to_exits: Sequence[float], shares: Sequence[float]
-) -> list[Row]:
+) -> list[dict[str, Any]]:
     ideal = {
         "FLOPs-ideal": speed_limits.early_exit_limit(flops, shares),
         "time-ideal": speed_limits.early_exit_limit(to_exits, shares),
     }
     return [
-        Row(f"leaving early, {how}, over all exits", ratios(times["all exits"], early), ideal)
+        compare(f"leaving early, {how}, over all exits", ratios(times["all exits"], early), ideal)
         for how in ("pooled", "not pooled")
         for early in [times[f"leaving early, {how}"]]
     ]
@@ -64,15 +57,15 @@ def _leaving_early(
 
 def _against_the_roof(
     work: Work, times: Times, flops: Sequence[int], shares: Sequence[float]
-) -> list[Row]:
+) -> list[dict[str, Any]]:
     peak = speed_limits.peak_flops(medians(times))
     full_roof = len(work.images) * flops[-1] / peak
     early_roof = len(work.images) * speed_limits.mean_cost(flops, shares) / peak
     full, pooled = times["all exits"], times["leaving early, pooled"]
     contiguous, single = times["all exits, contiguous"], times["one image at a time"]
 
-    def row(name: str, rounds: Sequence[float], roof: float) -> Row:
-        return Row(name, rounds, {"compute roof": roof})
+    def row(name: str, rounds: Sequence[float], roof: float) -> dict[str, Any]:
+        return compare(name, rounds, {"compute roof": roof})
 
     return [
         row(
@@ -92,12 +85,12 @@ def _against_the_roof(
 
 def _one_pass(
     work: Work, times: Times, flops: Sequence[int], to_exits: Sequence[float]
-) -> list[Row]:
-    count, number = len(work.tolerances), len(work.policies)
+) -> list[dict[str, Any]]:
+    count, number = len(TOLERANCES), len(work.policies)
     once = times["one pass"]
     pruned = speed_limits.pruned_flops_to_exits(work.network)
     return [
-        Row(
+        compare(
             f"one pass and {number} policies over {number} runs",
             ratios(times["a run for each policy"], once),
             {
@@ -105,12 +98,12 @@ def _one_pass(
                 "time-ideal": speed_limits.one_pass_limit(to_exits, to_exits[-1], count),
             },
         ),
-        Row(
+        compare(
             f"the same over {number} runs of one branch each",
             ratios(times["a run for each policy, leaving early"], once),
             {"FLOPs-ideal": speed_limits.one_pass_limit(pruned, flops[-1], count)},
         ),
-        Row(
+        compare(
             f"evaluating {number} policies, share of the pass",
             ratios(times["policies"], times["records"]),
         ),

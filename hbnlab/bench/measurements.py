@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hbnlab import models
-from hbnlab.bench.clock import Clock, Times, in_turn, medians, threads_set
+from hbnlab.bench.clock import Clock, Times, in_turn, medians
 from hbnlab.bench.comparisons import make_rows
 from hbnlab.bench.speed_limits import flops_to_exits, peak_flops
 from hbnlab.bench.workload import Work
@@ -17,10 +17,8 @@ from hbnlab.inference import predict
 from hbnlab.models import EarlyExitNetwork
 from hbnlab.policies import EntropyThreshold, fit_thresholds
 from hbnlab.progress import progress_bar
-from hbnlab.training.device import choose_device
+from hbnlab.training.device import choose_device, threads_set
 from hbnlab.trees import CIFAR100
-
-TOLERANCES = tuple(step / 49 for step in range(50))
 
 
 def leaving_shares(num_exits: int) -> list[float]:
@@ -107,7 +105,7 @@ def _result(work: Work, times: Times) -> dict[str, Any]:
         "peak_gflops": peak_flops(seconds) / 1e9,
         "seconds": seconds,
         "images_per_second": {name: count / seconds[name] for name in variants},
-        "rows": [row.to_dict() for row in make_rows(work, times, shares)],
+        "rows": make_rows(work, times, shares),
     }
 
 
@@ -127,7 +125,6 @@ def _make_work(
         labels=labels,
         policy=policy,
         leaving=predict(network, images, policy, batch_size).exit_index,
-        tolerances=TOLERANCES,
         batch_size=batch_size,
         clock=clock,
     )

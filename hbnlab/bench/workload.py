@@ -10,7 +10,7 @@ from torch.nn import functional
 from hbnlab.bench.clock import Clock
 from hbnlab.collect import collect_records
 from hbnlab.entropy import entropy
-from hbnlab.head_mask import finest_level
+from hbnlab.head_mask import finest_level, has_two_heads
 from hbnlab.inference import predict
 from hbnlab.metrics import sweep
 from hbnlab.models import EarlyExitNetwork
@@ -20,6 +20,8 @@ from hbnlab.policies import EntropyThreshold, ExitView, FineTolerance, Policy
 # the loop over single images on so many that leave at each exit, the runs for policies on so many.
 SINGLE_IMAGES = 24
 IMAGES_AGAIN = 512
+TOLERANCES = tuple(step / 49 for step in range(50))
+"""One policy for each of these at each exit makes the sweep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,6 @@ class Work:
         labels: finest classes, in ordinary memory.
         policy: under which the images leave early.
         leaving: the exit of each image under that policy, from 0.
-        tolerances: one policy for each of these at each exit makes the sweep.
         batch_size: images per batch.
         clock: measures the time.
     """
@@ -42,7 +43,6 @@ class Work:
     labels: Tensor
     policy: EntropyThreshold
     leaving: Tensor
-    tolerances: tuple[float, ...]
     batch_size: int
     clock: Clock
 
@@ -54,12 +54,12 @@ class Work:
     @property
     def policies(self) -> list[Policy]:
         """The study's sweep: every image leaves at one exit, for every tolerance."""
-        return [self._policy(e, tolerance) for e in self.exits for tolerance in self.tolerances]
+        return [self._policy(e, tolerance) for e in self.exits for tolerance in TOLERANCES]
 
     def _policy(self, exit_index: int, tolerance: float) -> Policy:
         """All images leave at one exit: by a fine tolerance where every exit has two heads."""
-        mask, num_exits = self.network.head_mask, self.network.num_exits
-        if len(mask[0]) > 1 and all(row[0] and row[-1] for row in mask):
+        num_exits = self.network.num_exits
+        if has_two_heads(self.network.head_mask):
             return FineTolerance.at_exit(exit_index, num_exits, tolerance)
         return EntropyThreshold.at_exit(exit_index, num_exits)
 
@@ -89,8 +89,8 @@ class Work:
         """Every stage and every branch by itself, on full batches: the seconds up to each exit."""
         seconds = [0.0 for _ in self.exits]
         with torch.inference_mode():
-            for chunk in self._chunks():
-                hidden = chunk
+            for chunk in self.images.split(self.batch_size):
+                hidden = chunk.contiguous(memory_format=torch.channels_last)
                 for exit_index in self.exits:
                     start = self.clock.now()
                     hidden = self.network.run_stage(exit_index, hidden)
@@ -122,16 +122,16 @@ class Work:
 
     def one_pass(self) -> dict[str, float]:
         """Records once, and all policies on them."""
-        records = []
-        collect = self.clock.time(
-            lambda: records.append(
-                collect_records(
-                    self.network, (self.images, self.labels), batch_size=self.batch_size
-                )
-            )
-        )
-        evaluate = self.clock.time(lambda: sweep(self.policies, records[0]))
-        return {"records": collect, "policies": evaluate, "one pass": collect + evaluate}
+        start, split = self.clock.now(), (self.images, self.labels)
+        records = collect_records(self.network, split, batch_size=self.batch_size)
+        collected = self.clock.now()
+        sweep(self.policies, records)
+        end = self.clock.now()
+        return {
+            "records": collected - start,
+            "policies": end - collected,
+            "one pass": end - start,
+        }
 
     def runs_again(self) -> dict[str, float]:
         """A run for every policy, scaled up from one policy per exit: a tolerance costs no time.
@@ -139,14 +139,14 @@ class Work:
         Once as the study does, running every branch on the way; once leaving early, without them.
         """
         study, early = 0.0, 0.0
-        images, middle = self.images[:IMAGES_AGAIN], self.tolerances[len(self.tolerances) // 2]
+        images, middle = self.images[:IMAGES_AGAIN], TOLERANCES[len(TOLERANCES) // 2]
         for exit_index in self.exits:
             policy = self._policy(exit_index, middle)
             study += self.clock.time(lambda p=policy, e=exit_index: self._run(images, p, e))
             early += self.clock.time(
                 lambda p=policy: predict(self.network, images, p, self.batch_size)
             )
-        scale = len(self.tolerances) * len(self.images) / len(images)
+        scale = len(TOLERANCES) * len(self.images) / len(images)
         return {
             "a run for each policy": scale * study,
             "a run for each policy, leaving early": scale * early,
@@ -167,10 +167,6 @@ class Work:
             "10^12 FLOPs, matrix": matmul / (2e-12 * len(square) ** 3),
             "10^12 FLOPs, convolution": conv / (2e-12 * len(pixels) * 64 * 256 * 256 * 9),
         }
-
-    def _chunks(self) -> list[Tensor]:
-        chunks = self.images.split(self.batch_size)
-        return [chunk.contiguous(memory_format=torch.channels_last) for chunk in chunks]
 
     @torch.inference_mode()
     def _forward(self, memory_format: torch.memory_format) -> None:

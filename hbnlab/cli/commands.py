@@ -146,12 +146,12 @@ def lab(chosen: argparse.Namespace) -> int:
     series = lessons.series_folder()
     folder = chosen.folder or (series if lessons.is_repository(series) else LESSONS)
     if folder.resolve() != series.resolve():
-        handed_out = lessons.hand_out(folder)
-        print(f"lessons copied to {folder}: {len(handed_out.copied)}")
-        if handed_out.changed:
+        copied, changed = lessons.hand_out(folder)
+        print(f"lessons copied to {folder}: {len(copied)}")
+        if changed:
             print(
                 "kept, though they differ from the lessons of this version: "
-                f"{', '.join(handed_out.changed)}; delete one to get it anew"
+                f"{', '.join(changed)}; delete one to get it anew"
             )
     # In a container one is often root, where Jupyter asks to be told so.
     as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: -1)() == 0 else []

@@ -1,6 +1,5 @@
 """The notebooks of the series: where they are, and how a person gets copies to work in."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import hbnlab
@@ -8,19 +7,6 @@ from hbnlab.storage import atomic_path
 
 PACKAGE = Path(hbnlab.__file__).parent
 PATTERN = "[0-9][0-9]_*.ipynb"
-
-
-@dataclass(frozen=True)
-class HandedOut:
-    """What happened to the notebooks of the series in a folder.
-
-    Attributes:
-        copied: names of those that were not there.
-        changed: names of those that are there and differ from the series; they were left alone.
-    """
-
-    copied: tuple[str, ...]
-    changed: tuple[str, ...]
 
 
 def series_folder() -> Path:
@@ -42,10 +28,14 @@ def is_repository(folder: Path) -> bool:
     return folder.parent == PACKAGE.parent
 
 
-def hand_out(folder: Path) -> HandedOut:
+def hand_out(folder: Path) -> tuple[list[str], list[str]]:
     """Copy the series into a folder, which is made if need be; a file that is there stays.
 
     So notebooks that someone has worked in are kept, whatever has become of the series since.
+
+    Returns:
+        The names of the notebooks that were copied, and of those that were left alone because they
+        differ from the series.
 
     Raises:
         FileExistsError: when the name of the folder is that of a file.
@@ -60,4 +50,4 @@ def hand_out(folder: Path) -> HandedOut:
             copied.append(source.name)
         elif target.read_bytes() != content:
             changed.append(source.name)
-    return HandedOut(tuple(copied), tuple(changed))
+    return copied, changed

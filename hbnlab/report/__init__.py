@@ -5,7 +5,7 @@
 | plan | what to reproduce |
 | protocol | our way to test, and the published one |
 | measured | networks and their records, computed once |
-| results, seeds | the numbers of one network, and of several seeds |
+| results, seeds | the numbers of one network, and of several seeds; keys.md says what they are |
 | figures | which figures there are |
 | report_tables | which tables there are |
 | page, prose | report.md, with the texts in page.md, tables.md, figures.md and differences.md |

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from hbnlab import plots
 from hbnlab.data import Split, TensorSplit
+from hbnlab.head_mask import has_two_heads
 from hbnlab.metrics import Evaluation, PublishedResults, sweep
 from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGate, budget_policies
 from hbnlab.progress import progress_bar
 from hbnlab.report.measured import Measured
 from hbnlab.report.prose import prose_rows
-from hbnlab.report.protocol import STUDY_TOLERANCES, Protocol, has_two_heads
+from hbnlab.report.protocol import STUDY_TOLERANCES, Protocol
 from hbnlab.report.published import published_results
 from hbnlab.run_folder import TOLERANCES, report_policies
 
@@ -46,7 +47,9 @@ class Subject:
         if "gran-hbn" in self.networks:
             return self.networks["gran-hbn"]
         last = list(self.networks.values())[-1]
-        return next((one for one in self.networks.values() if has_two_heads(one.test)), last)
+        return next(
+            (one for one in self.networks.values() if has_two_heads(one.test.head_mask)), last
+        )
 
     @cached_property
     def records(self) -> dict[str, Any]:
@@ -83,7 +86,7 @@ class Subject:
     @property
     def two_heads(self) -> bool:
         """Whether the main network has a finest and a coarsest head at every exit."""
-        return has_two_heads(self.main.test)
+        return has_two_heads(self.main.test.head_mask)
 
     @property
     def early(self) -> bool:
@@ -231,7 +234,7 @@ def _budgets(measured: Measured) -> list[Evaluation]:
     templates: list[Any] = [EntropyThreshold(zeros)]
     if measured.test.has_gate:
         templates = [SemanticGate(zeros)]
-    elif has_two_heads(measured.test):
+    elif has_two_heads(measured.test.head_mask):
         templates = [FineTolerance(zeros, tolerance) for tolerance in TOLERANCES[::2]]
     found = [budget_policies(policy, measured.val, BUDGETS) for policy in templates]
     return sweep([policy for policies in found for policy in policies], measured.test)

@@ -77,8 +77,7 @@ def measure(
         path = folder / "records-val.safetensors"
         val = kept_records(path, network, splits.val, progress=progress)
     with times.of(f"{label}: records of test images"):
-        path = folder / ("records-test-augmented" if augmented else "records-test")
-        path = path.with_suffix(".safetensors")
+        path = folder / f"records-test{'-augmented' if augmented else ''}.safetensors"
         test = kept_records(path, network, splits.test, augmented=augmented, progress=progress)
     return Measured(
         name=name,

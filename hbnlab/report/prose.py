@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def prose_text(name: str) -> str:
-    """A table of prose as it is: ``"page"``, ``"tables"``, ``"figures"`` or ``"differences"``."""
+    """A table of prose as it is: the name of one of the Markdown files beside this one."""
     return Path(__file__).with_name(f"{name}.md").read_text(encoding="utf-8")
 
 

@@ -1,8 +1,9 @@
 """How networks are tested: our protocol, and the published one to the letter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hbnlab.head_mask import finest_level
+from hbnlab.head_mask import finest_level, has_two_heads
 from hbnlab.policies import EntropyThreshold, FineTolerance, ForcedExit, Policy, SemanticGate
 from hbnlab.records import ExitRecords
 
@@ -59,21 +60,21 @@ class Forced:
         exit_index: from 0.
         answers: level of the answers, ``"gate"`` where that chooses it, or the fine tolerance.
         policy: the policy that does so.
-        tolerance: its fine tolerance, or None.
     """
 
     exit_index: int
     answers: str
     policy: Policy
-    tolerance: float | None = None
 
 
-def forced_exits(records: ExitRecords, protocol: Protocol) -> list[Forced]:
+def forced_exits(
+    records: ExitRecords, protocol: Protocol, tolerances: Sequence[float] = STUDY_TOLERANCES
+) -> list[Forced]:
     """The rows of the study's table: every exit with each way of answering there.
 
     Ours have one row per head, and for a network with a gate one row per exit, with the answers
     that the gate chooses. Under the published protocol a network with two heads per exit is
-    measured at all fifty tolerances instead.
+    measured at the tolerances instead.
     """
     exits, names = range(records.num_exits), records.hierarchy.level_names
     size = protocol.batch_size_of(records)
@@ -82,11 +83,11 @@ def forced_exits(records: ExitRecords, protocol: Protocol) -> list[Forced]:
         return [Forced(e, "gate", at[e]) for e in exits]
     if not protocol.is_published:
         return [Forced(e, names[level], ForcedExit(e, level)) for e, level in records.cells]
-    if has_two_heads(records):
+    if has_two_heads(records.head_mask):
         return [
-            Forced(e, f"tolerance {tau:.2f}", tolerance_at(records, e, tau, protocol), tau)
+            Forced(e, f"tolerance {tau:.2f}", tolerance_at(records, e, tau, protocol))
             for e in exits
-            for tau in STUDY_TOLERANCES
+            for tau in tolerances
         ]
     at = [EntropyThreshold.at_exit(e, records.num_exits).with_batch_size(size) for e in exits]
     return [Forced(e, names[finest_level(records.head_mask[e])], at[e]) for e in exits]
@@ -98,8 +99,3 @@ def tolerance_at(
     """The fine tolerance under which all images leave at one exit."""
     policy = FineTolerance.at_exit(exit_index, records.num_exits, tolerance, protocol.rule)
     return policy.with_batch_size(protocol.batch_size)
-
-
-def has_two_heads(records: ExitRecords) -> bool:
-    """Whether every exit has a finest and a coarsest head, which are not the same."""
-    return records.hierarchy.num_levels > 1 and all(row[0] and row[-1] for row in records.head_mask)

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from hbnlab.metrics import PublishedResults, ReferenceCurve, reference_curve
+from hbnlab.metrics import PublishedResults, reference_curve
 
 _FILE = Path(__file__).with_name("published.json")
 
@@ -63,7 +63,10 @@ def published_row(
     Raises:
         ValueError: when the study has no such network, exit, specificity or tolerance.
     """
-    curve = published_curve(network, exit_index)
+    published = published_results()
+    num_exits = len(published["results"].get(network, ()))
+    found = 0 <= exit_index < num_exits
+    curve = reference_curve(published, network, exit_index, num_exits) if found else None
     if curve is None:
         raise ValueError(f"the study has no exit {exit_index + 1} of {network!r}")
     indices = range(len(curve.accuracy))
@@ -88,15 +91,6 @@ def published_row(
     )
 
 
-def published_curve(network: str, exit_index: int) -> ReferenceCurve | None:
-    """Everything that the study reports for one exit; None where it has no such network or exit."""
-    published = published_results()
-    num_exits = len(published["results"].get(network, ()))
-    if not 0 <= exit_index < num_exits:
-        return None
-    return reference_curve(published, network, exit_index, num_exits)
-
-
 def published_counterpart(
     network: str, exit_index: int, answers: str, level_names: tuple[str, ...]
 ) -> PublishedRow | None:
@@ -111,15 +105,13 @@ def published_counterpart(
         answers: level of the answers, ``"gate"``, or ``"tolerance"`` with its value.
         level_names: of our tree, coarsest first.
     """
-    curve = published_curve(network, exit_index)
-    if curve is None:
-        return None
     if answers in level_names[-2:]:
-        specificity = float(answers == level_names[-1])
-        found = specificity in curve.specificity
-        return published_row(network, exit_index, specificity=specificity) if found else None
-    if len(level_names) != 2 or answers in level_names:
+        chosen = {"specificity": float(answers == level_names[-1])}
+    elif len(level_names) != 2 or answers in level_names:
         return None
-    if answers.startswith("tolerance"):
-        return published_row(network, exit_index, tolerance=float(answers.split()[1]))
-    return published_row(network, exit_index)
+    else:
+        chosen = {"tolerance": float(answers.split()[1])} if answers.startswith("tolerance") else {}
+    try:
+        return published_row(network, exit_index, **chosen)
+    except ValueError:
+        return None

@@ -1,6 +1,6 @@
 """The tables of a report, each a list of columns: our numbers, and the study's beside them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class Table:
     Attributes:
         title: the heading of the section; tables.md says how to read the table.
         rows: finds its rows in the results; a table without rows is left out.
-        columns: what stands in each column, by its title.
+        columns: what stands in each column after that of the network's name, by its title.
     """
 
     title: str
@@ -52,9 +52,9 @@ class Table:
         rows = self.rows(results)
         if not rows:
             return None
-        cells = [[text(row) for text in self.columns.values()] for row in rows]
+        cells = [[row.network, *(text(row) for text in self.columns.values())] for row in rows]
         above = f"{note}\n\n" if note else ""
-        return f"## {self.title}\n\n{above}{markdown_table(list(self.columns), cells)}"
+        return f"## {self.title}\n\n{above}{markdown_table(['network', *self.columns], cells)}"
 
 
 def number(key: str, *, factor: float | int = 1, digits: int = 3) -> Text:
@@ -110,43 +110,34 @@ def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 # ---------------------------------------------------------------------- rows
 
 
-def _section(name: str) -> Callable[[Mapping[str, Any]], list[Row]]:
-    """The rows of a section of the results, network by network."""
+def _rows(
+    *sections: str, by: Sequence[str] = (), over: Sequence[str] = ()
+) -> Callable[[Mapping[str, Any]], list[Row]]:
+    """The rows of sections of the results, network by network.
+
+    Args:
+        sections: keys of the results of a network.
+        by: keys; the rows of a network that agree on them become one row. Empty = every row stays.
+        over: the merged row holds each of these rows under its values of these keys.
+    """
     return lambda results: [
-        row for network in results["networks"] for row in _of(results, network, name)
+        Row(results, network, same)
+        for network, seeds in results["networks"].items()
+        for section in sections
+        for same in zip(*(_merged(one.get(section, []), by, over) for one in seeds), strict=True)
     ]
 
 
-def _of(results: Mapping[str, Any], network: str, section: str) -> Iterator[Row]:
-    seeds = results["networks"][network]
-    for rows in zip(*(one.get(section, []) for one in seeds), strict=True):
-        yield Row(results, network, rows)
-
-
-def _nested(
-    section: str, outer: Sequence[str], inner: Sequence[str]
-) -> Callable[[Mapping[str, Any]], list[Row]]:
-    """Rows that agree on the outer keys as one row, which holds them by the inner keys' values."""
-
-    def rows(results: Mapping[str, Any]) -> list[Row]:
-        found = []
-        for network, seeds in results["networks"].items():
-            merged = [_merged(one.get(section, []), outer, inner) for one in seeds]
-            found += [Row(results, network, same) for same in zip(*merged, strict=True)]
-        return found
-
-    return rows
-
-
 def _merged(
-    rows: Sequence[Mapping[str, Any]], outer: Sequence[str], inner: Sequence[str]
-) -> list[dict[str, Any]]:
+    rows: Sequence[Mapping[str, Any]], by: Sequence[str], over: Sequence[str]
+) -> Sequence[Mapping[str, Any]]:
+    if not by:
+        return rows
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
-        group = groups.setdefault(
-            tuple(row[key] for key in outer), {key: row[key] for key in outer}
-        )
-        group[" ".join(str(row[key]) for key in inner)] = row
+        common = {key: row[key] for key in by}
+        group = groups.setdefault(tuple(common.values()), common)
+        group[" ".join(str(row[key]) for key in over)] = row
     return list(groups.values())
 
 
@@ -156,20 +147,10 @@ def _whole_networks(results: Mapping[str, Any]) -> list[Row]:
 
 def _mistaken(results: Mapping[str, Any]) -> list[Row]:
     """Exits, then policies, of each network."""
-    return [
-        row
-        for network in results["networks"]
-        for section in ("exits", "policies")
-        for row in _of(results, network, section)
-        if "severity" in row.seeds[0]
-    ]
+    return [row for row in _rows("exits", "policies")(results) if "severity" in row.seeds[0]]
 
 
 # ---------------------------------------------------------------------- columns
-
-
-def _network(row: Row) -> str:
-    return row.network
 
 
 def _exit(row: Row) -> str:
@@ -230,6 +211,13 @@ def _published(text: Callable[[PublishedRow], str]) -> Text:
     return cell
 
 
+def _published_hierarchical(row: Row) -> str:
+    """Of two levels only: in a deeper tree ours maps to a coarser level than the study's does."""
+    if len(row.results["dataset"]["level_names"]) != 2:
+        return NOTHING
+    return _published(lambda found: f"{100 * found.hierarchical_accuracy:.2f}")(row)
+
+
 def _two_ends(ends: Sequence[float]) -> str:
     return f"{_decimal(ends[0], 2)} to {_decimal(ends[1], 2)}"
 
@@ -255,7 +243,6 @@ TABLES = (
         "Networks",
         _whole_networks,
         {
-            "network": _network,
             "width": lambda row: f"{row['width']:g}",
             "parameters": lambda row: f"{row['parameters']:,}",
             "MB": lambda row: f"{row['size_mb']:.2f}",
@@ -264,27 +251,23 @@ TABLES = (
     ),
     Table(
         "All images at one exit",
-        _section("exits"),
+        _rows("exits"),
         {
-            "network": _network,
             "exit": _exit,
             "answers": _label("answers"),
             **_SCORES,
             "MFLOPs": number("flops", factor=1e-6, digits=2),
             "MFLOPs that run": number("run_flops", factor=1e-6, digits=2),
             "study: accuracy %": _published(lambda row: f"{100 * row.accuracy:.2f}"),
-            "study: hierarchical %": _published(
-                lambda row: f"{100 * row.hierarchical_accuracy:.2f}"
-            ),
+            "study: hierarchical %": _published_hierarchical,
             "study: specificity": _published(lambda row: f"{row.specificity:.3f}"),
             "study: MFLOPs": _published(lambda row: f"{row.flops / 1e6:.2f}"),
         },
     ),
     Table(
         "Leaving early",
-        _section("policies"),
+        _rows("policies"),
         {
-            "network": _network,
             "policy": _label("name"),
             **_SCORES,
             "bits per answer": number("information", digits=2),
@@ -294,9 +277,8 @@ TABLES = (
     ),
     Table(
         "Operating region of the tolerance",
-        _nested("regions", ["exit"], ["heads", "batch_size"]),
+        _rows("regions", by=["exit"], over=["heads", "batch_size"]),
         {
-            "network": _network,
             "exit": _label("exit"),
             "study, batches of 512": _published_region,
             **{_batches(size): _range(f"own {size}") for size in reversed(REGION_BATCHES)},
@@ -309,9 +291,8 @@ TABLES = (
     ),
     Table(
         "Overlap of fine and coarse uncertainty",
-        _nested("overlap", ["exit", "normalised"], ["batch_size"]),
+        _rows("overlap", by=["exit", "normalised"], over=["batch_size"]),
         {
-            "network": _network,
             "exit": _label("exit"),
             "entropies": lambda row: "over ln(classes)" if row["normalised"] else "in nats",
             "overlap of single images": number("1.coefficient"),
@@ -323,9 +304,8 @@ TABLES = (
     ),
     Table(
         "Two heads or one",
-        _section("curves"),
+        _rows("curves"),
         {
-            "network": _network,
             "exit": _label("exit"),
             "own heads": number("own_heads", digits=4),
             "sums of the fine head": number("sums_of_fine", digits=4),
@@ -335,7 +315,6 @@ TABLES = (
         "Severity of mistakes",
         _mistaken,
         {
-            "network": _network,
             "answers": _answered,
             "mistakes %": percent_of("severity.mistake_rate"),
             "height per mistake": number("severity.height_of_mistakes"),
@@ -346,9 +325,8 @@ TABLES = (
     ),
     Table(
         "Calibration",
-        _section("calibration"),
+        _rows("calibration"),
         {
-            "network": _network,
             "exit": _label("exit"),
             "level": _label("level"),
             "ECE %": percent_of("expected_error"),

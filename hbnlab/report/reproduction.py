@@ -1,22 +1,21 @@
 """From a plan to a report folder."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from hbnlab.data import Splits
 from hbnlab.progress import progress_bar
 from hbnlab.report.measured import Measured, Times, measure
 from hbnlab.report.page import write_page
 from hbnlab.report.plan import Plan
-from hbnlab.report.results import KEYS, network_results
+from hbnlab.report.results import meanings, network_results
 from hbnlab.report.seeds import across_seeds
 from hbnlab.run_folder import check_writable
 from hbnlab.storage import atomic_path, write_json, write_text
+from hbnlab.training.device import threads_set
 
 if TYPE_CHECKING:
     from hbnlab.report.figures import FigureFile
@@ -53,7 +52,9 @@ def reproduce(plan: Plan, *, progress: bool = True) -> Path:
         splits = plan.choice.load()
     _check_tree(plan, splits)
     check_writable(plan.report_folder / "report.md")
-    with _one_thread() if plan.weights == "bundled" else nullcontext():
+    # One thread, because sums and bundled networks are small: on two idle cores it costs a few
+    # seconds at most, and beside other processes waiting for threads took ten times as long.
+    with threads_set(1) if plan.weights == "bundled" else nullcontext():
         networks = _measure_all(plan, splits, times, progress)
     return write_report(plan, splits, networks, times, progress=progress)
 
@@ -81,29 +82,14 @@ def write_report(
     # Loading matplotlib takes seconds, which those who draw nothing need not wait for.
     from hbnlab.report.figures import Subject, draw_figures
 
-    with times.of("numbers"), _one_thread():
+    with times.of("numbers"), threads_set(1):
         results = _results(plan, splits, networks, progress)
     first = {name: seeds[0] for name, seeds in networks.items()}
-    with times.of("figures"), _one_thread():
+    with times.of("figures"), threads_set(1):
         subject = Subject(networks=first, test=splits.test, protocol=plan.protocol)
         figures = draw_figures(subject, progress=progress)
     page = write_page(plan, results, figures)
     return _write(plan.report_folder, page, results, figures, times)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread within, because sums and networks here are small.
-
-    On two idle cores that costs a few seconds at most; where other processes compute too, waiting
-    for threads took ten to twenty times as long.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check_tree(plan: Plan, splits: Splits) -> None:
@@ -141,7 +127,7 @@ def _results(
     several = len(plan.seeds) > 1
     return {
         "format": "hbnlab-report-1",
-        "keys": KEYS,
+        "keys": meanings(),
         "dataset": {
             "name": splits.name,
             "level_names": list(splits.hierarchy.level_names),

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hbnlab.head_mask import has_two_heads
 from hbnlab.metrics import (
     bootstrap,
     evaluate,
@@ -30,11 +31,11 @@ from hbnlab.metrics import (
 from hbnlab.policies import Policy
 from hbnlab.records import ExitRecords
 from hbnlab.report.measured import Measured
+from hbnlab.report.prose import prose_rows
 from hbnlab.report.protocol import (
     STUDY_TOLERANCES,
     Protocol,
     forced_exits,
-    has_two_heads,
     tolerance_at,
 )
 from hbnlab.run_folder import report_policies
@@ -45,35 +46,15 @@ OVERLAP_BATCHES = (1, 64)
 MIDDLE = 0.98
 INTERVALS = ("accuracy", "hierarchical_accuracy", "specificity", "information")
 
-KEYS = {
-    "networks": "by name, one entry per seed",
-    "across_seeds": "the same entries over all seeds: mean, low and high (95 % by Student's t) "
-    "where they differ; null for one seed",
-    "saw_augmented": "whether the training images were augmented; null where that is not known",
-    "exits": "all images leave at this exit; shares are in [0, 1], exits count from 1",
-    "policies": "images leave early, each by itself, with thresholds fitted on validation images",
-    "sweep": "all images leave at this exit, at each fine tolerance",
-    "regions": "tolerances between which specificity rises from 0 to 1; middle_low and middle_high "
-    f"hold {MIDDLE:.0%} of the decisions; heads: own, or sums of the fine probabilities",
-    "overlap": "entropies of the finest and the coarsest head, of single images or batch means",
-    "curves": "area under the curve of precision against recall",
-    "calibration": "expected_error before, expected_error_scaled after the temperature that was "
-    "fitted on validation images",
-    "answers": "level of the answers; gate where it chooses the level; or the fine tolerance",
-    "specificity": "share of finest answers; under the published protocol its mean over batches",
-    "flops": "per image, counted as the study does: every branch on the way",
-    "run_flops": "per image, without the branches that the policy never consults",
-    "information": "bits per answer",
-    "severity": "mistake_rate, and the height of the lowest common ancestor of answer and truth, "
-    "over mistakes and over all images",
-    "intervals": f"95 %, from {REPEATS} draws of the test images with replacement",
-    "thresholds": '"inf" lets every image leave',
-}
-"""What the keys of results.json mean; it is part of the file."""
+
+def meanings() -> dict[str, str]:
+    """What the keys of results.json mean; it is part of the file."""
+    filled_in = {"middle": MIDDLE, "repeats": REPEATS}
+    return {row["key"]: row["meaning"].format(**filled_in) for row in prose_rows("keys")}
 
 
 def network_results(measured: Measured, protocol: Protocol) -> dict[str, Any]:
-    """All numbers of one network of one seed; ``KEYS`` says what they are."""
+    """All numbers of one network of one seed; ``meanings`` says what they are."""
     test = measured.test
     numbers: dict[str, Any] = {
         name: getattr(measured, name)
@@ -81,7 +62,7 @@ def network_results(measured: Measured, protocol: Protocol) -> dict[str, Any]:
     }
     numbers["fingerprint"] = test.fingerprint
     numbers["exits"] = list(_exit_rows(test, protocol))
-    by_tolerance = has_two_heads(test) and not test.has_gate
+    by_tolerance = has_two_heads(test.head_mask) and not test.has_gate
     if by_tolerance:
         numbers["sweep"] = list(_sweep_rows(test, protocol))
         numbers["regions"] = list(_region_rows(test))
@@ -109,11 +90,9 @@ def plain(value: Any) -> Any:
 
 def _exit_rows(records: ExitRecords, protocol: Protocol) -> Iterator[dict[str, Any]]:
     """The study's table; of many tolerances only the first and the last."""
-    ends = (None, STUDY_TOLERANCES[0], STUDY_TOLERANCES[-1])
-    for forced in forced_exits(records, protocol):
-        if forced.tolerance in ends:
-            row = {"exit": forced.exit_index + 1, "answers": forced.answers}
-            yield row | _values(forced.policy, records, protocol)
+    for forced in forced_exits(records, protocol, (STUDY_TOLERANCES[0], STUDY_TOLERANCES[-1])):
+        row = {"exit": forced.exit_index + 1, "answers": forced.answers}
+        yield row | _values(forced.policy, records, protocol)
 
 
 def _sweep_rows(records: ExitRecords, protocol: Protocol) -> Iterator[dict[str, Any]]:

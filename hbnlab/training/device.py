@@ -89,6 +89,17 @@ class Hardware:
                 cudnn.benchmark, cudnn.deterministic = before
 
 
+@contextlib.contextmanager
+def threads_set(threads: int) -> Iterator[None]:
+    """Let torch compute with so many threads of the processor within the context."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """Resolve ``"auto"`` to a GPU where there is one, else the processor.
 
