@@ -52,7 +52,7 @@ def test_train_writes_a_run_that_can_be_loaded(run, capsys):
     assert {path.name for path in run.iterdir()} >= {CHECKPOINT, "run.json", "history.json"}
 
 
-def test_test_writes_one_entry_a_cell_and_the_policies(run, capsys):
+def test_test_writes_one_entry_per_cell_and_the_policies(run, capsys):
     assert main(["test", "--out", str(run)]) == 0
     report = json.loads((run / "test.json").read_text())
     cells = [(cell["exit"], cell["level"]) for cell in report["cells"]]
@@ -93,7 +93,7 @@ def test_any_weights_can_be_tested(run, pictures, tmp_path, capsys):
     assert "holds another network: name is 'ag-hbn', not 'gran-hbn'" in capsys.readouterr().err
 
 
-def test_the_spelling_of_the_study_is_parse():
+def test_the_spelling_of_the_study_is_understood():
     theirs = ["--mode", "training", "--batch_size", "8", "--num_epochs=2", "--pt_lr", "1e-5"]
     ours = ["train", "--batch-size", "8", "--num-epochs=2", "--pt-lr", "1e-5"]
     assert study_spelling(theirs) == ours

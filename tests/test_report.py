@@ -66,7 +66,7 @@ def splits_of(name="colours"):
 
 @dataclass(frozen=True, kw_only=True)
 class Colours(DataChoice):
-    """Images of one colour a class, under the name of any data set."""
+    """Images of one colour per class, under the name of any data set."""
 
     def load(self):
         return splits_of(self.name)

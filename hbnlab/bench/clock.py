@@ -26,7 +26,7 @@ class Clock:
         return "processor time" if self._by_processor else "wall time"
 
     def now(self) -> float:
-        """Seconds since some moment, after the device has finished its work."""
+        """Seconds since a fixed moment, after the device has finished its work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.process_time() if self._by_processor else time.perf_counter()
@@ -43,7 +43,7 @@ def in_turn(
     rounds: int,
     on_round: Callable[[], object],
 ) -> dict[str, list[float]]:
-    """Measure works one after the other, again and again, so that drift meets all of them alike.
+    """Measure works in turn, round by round, so that drift affects all of them alike.
 
     Args:
         works: each returns the seconds of its parts by name.

@@ -81,7 +81,7 @@ class Work:
         return {"all exits": self.clock.time(lambda: self._forward(torch.channels_last))}
 
     def all_exits_contiguous(self) -> dict[str, float]:
-        """The same in the memory format that torch starts with."""
+        """The same in torch's default memory format."""
         seconds = self.clock.time(lambda: self._forward(torch.contiguous_format))
         return {"all exits, contiguous": seconds}
 

@@ -29,16 +29,16 @@ def is_repository(folder: Path) -> bool:
 
 
 def hand_out(folder: Path) -> tuple[list[str], list[str]]:
-    """Copy the series into a folder, which is made if need be; a file that is there stays.
+    """Copy the series into a folder, creating it if needed; existing files stay.
 
-    So notebooks that someone has worked in are kept, whatever has become of the series since.
+    So notebooks that someone has worked in are kept, even after the series has changed.
 
     Returns:
         The names of the notebooks that were copied, and of those that were left alone because they
         differ from the series.
 
     Raises:
-        FileExistsError: when the name of the folder is that of a file.
+        FileExistsError: when the folder is an existing file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     copied, changed = [], []

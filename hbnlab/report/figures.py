@@ -148,7 +148,7 @@ class FigureFile:
 
 
 def draw_figures(subject: Subject, *, progress: bool = True) -> list[FigureFile]:
-    """Draw all figures that apply; one that fails fails the report."""
+    """Draw all figures that apply; an error in one of them stops the report."""
     wanted = [figure for figure in FIGURES if figure.applies(subject)]
     wanted += _of_training(subject.networks)
     prose = {row["name"]: row for row in prose_rows("figures")}

@@ -39,7 +39,7 @@ class Times:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Measured:
-    """One trained network and what it said; the network itself is no longer needed.
+    """A trained network's description and records; the network itself is no longer needed.
 
     Attributes:
         name: which of the five.
@@ -67,7 +67,7 @@ class Measured:
 def measure(
     plan: Plan, name: str, seed: int, splits: Splits, times: Times, *, progress: bool = True
 ) -> Measured:
-    """Load or train one network and collect its records, as far as they are not there yet."""
+    """Load or train one network and collect its records, unless they are stored already."""
     label = f"{name} seed {seed}"
     with times.of(f"{label}: weights"):
         network, history, saw_augmented = _network(plan, name, seed, splits, progress)
@@ -100,7 +100,7 @@ def kept_records(
     augmented: bool = False,
     progress: bool = True,
 ) -> ExitRecords:
-    """The records in a file, if they are of this network and these images; else new ones, kept.
+    """Load the records of this network and these images from a file, or collect and save them.
 
     A file that is damaged or of other weights is written again.
     """
