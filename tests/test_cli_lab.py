@@ -78,8 +78,8 @@ def test_a_changed_notebook_is_kept_and_a_lost_one_comes_back(installed, opened,
     assert _texts(mine) == expected
     said = capsys.readouterr().out
     assert "lessons copied to mine: 1" in said
-    words = "kept, though they differ from the lessons of this version"
-    assert f"{words}: {NAMES[0]}; delete one to get it anew" in said
+    words = "kept, though they differ from this version's lessons"
+    assert f"{words}: {NAMES[0]}; delete one to get a fresh copy" in said
 
 
 def test_a_newer_series_does_not_overwrite_what_was_handed_out(installed, opened):

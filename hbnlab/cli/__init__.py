@@ -9,12 +9,13 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    Returns 0 = done, 1 = it could not be done, 130 = interrupted; for ``lab`` what JupyterLab
-    returns. Arguments that are not known, or ask for help, end the process: with 2, or 0.
+    Returns:
+        The exit code: 0 for success, 1 for an error, 130 after Ctrl-C; ``lab`` passes on that of
+        JupyterLab. Unknown arguments exit with 2, ``--help`` with 0.
     """
     command = "hbnlab"
     try:
-        # Loading torch takes seconds, in which Ctrl-C should not print a traceback either.
+        # Importing torch takes seconds; Ctrl-C during them should not print a traceback either.
         from hbnlab.cli.arguments import parse
 
         chosen = parse(sys.argv[1:] if arguments is None else arguments)

@@ -14,20 +14,23 @@ DEFAULT = " (default: %(default)s)"
 MODES = {"training": "train", "testing": "test"}
 DATA = ("--dataset", "--root", "--download", "--three-levels")
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--dataset": {"choices": data.NAMES, "help": "glyphs are rendered here and need no files"},
-    "--root": {"help": "folder of the data files; required for folder"},
+    "--dataset": {
+        "choices": data.NAMES,
+        "help": "data set; glyphs are drawn by hbnlab and need no files",
+    },
+    "--root": {"help": "folder of the data files; required for --dataset folder"},
     "--download": {"action": "store_true", "help": "download missing data files"},
     "--three-levels": {
         "action": "store_true",
         "help": "add a level of groups above the coarse level",
     },
-    "--model": {"choices": models.NAMES, "help": "network to train, or of --weights"},
+    "--model": {"choices": models.NAMES, "help": "name of the network"},
     "--preset": {
         "choices": ("quick", "readme", "paper"),
         "help": "settings: quick trains well in minutes on two cores, at a quarter of the width; "
         "readme has the study's command-line defaults; paper has its table I (default: quick)",
     },
-    "--width": {"type": float, "help": "factor on channels"},
+    "--width": {"type": float, "help": "multiplies the number of channels"},
     "--num-epochs": {"dest": "epochs", "type": int, "help": "epochs of the joint training"},
     "--num-pt-epochs": {
         "dest": "post_epochs",
@@ -35,13 +38,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "epochs of AG-HBN's post-training",
     },
     "--device": {"help": "auto, cpu, cuda or cuda:N"},
-    "--seed": {"type": int, "help": "seed of everything random"},
+    "--seed": {"type": int, "help": "seed of all randomness"},
 }
 """The options that several commands share."""
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line; arguments after ``--`` are for JupyterLab, as they are."""
+    """Parse the command line; arguments after ``--`` are kept unparsed, for JupyterLab."""
     end = words.index("--") if "--" in words else len(words)
     chosen = parser().parse_args(study_spelling(words[:end]))
     chosen.handed_on = list(words[end + 1 :])
@@ -78,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _take(command: Any, *names: str, **defaults: Any) -> None:
-    """Add shared options to a command, or to a group of its options; the help says its defaults."""
+    """Add shared options to a command or an argument group, with its defaults in the help."""
     for name in names:
         option = command.add_argument(name, **OPTIONS[name])
         if option.dest in defaults:
@@ -88,7 +91,7 @@ def _take(command: Any, *names: str, **defaults: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
-        "demo", help="train Gran-HBN in a minute or two and show what each exit can do"
+        "demo", help="train Gran-HBN in a minute or two and show how good each exit is"
     )
     demo.set_defaults(execute=run.demo)
     demo.add_argument("--out", default="runs/demo", type=Path, help="folder to write" + DEFAULT)
@@ -100,7 +103,7 @@ def _add_train(commands: Any) -> None:
         "train",
         help="train one of the five networks into a folder",
         description="Train a network. Options that are not given come from the preset or, with "
-        "--resume, from the run in --out. Without either: "
+        "--resume, from the run in --out. Defaults without either: "
         + ", ".join(f"--{name} {value}" for name, value in run.DEFAULTS.items()),
     )
     train.set_defaults(execute=run.train)
@@ -111,7 +114,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument(
         "--pt-lr", dest="post_learning_rate", type=float, help="learning rate of the post-training"
     )
-    train.add_argument("--weight-decay", type=float, help="factor of the L2 penalty")
+    train.add_argument("--weight-decay", type=float, help="weight of the L2 penalty")
     train.add_argument(
         "--precision", choices=("auto", "float32", "bfloat16"), help="number format (default: auto)"
     )
@@ -150,34 +153,44 @@ def _add_reproduce(commands: Any) -> None:
     reproduce.add_argument(
         "--weights",
         choices=("bundled", "train"),
-        help="(default: bundled where there are some and no option asks for a training)",
+        help="load bundled weights or train (default: bundled, where there are some and no option "
+        "asks for training)",
     )
     reproduce.add_argument("--models", nargs="+", choices=STUDY, default=STUDY)
     reproduce.add_argument(
         "--paper-protocol",
         action="store_true",
-        help="test as the study's code does: whole batches decide, test images are augmented",
+        help="test as the study's code does: images leave in batches, test images are augmented",
     )
     _take(reproduce, *DATA, "--device", dataset="glyphs", device="auto")
-    training = reproduce.add_argument_group("training", "contradict --weights bundled")
-    training.add_argument("--seeds", type=int, help="number of trainings; reports intervals")
+    training = reproduce.add_argument_group("training", "not allowed with --weights bundled")
+    training.add_argument(
+        "--seeds",
+        type=int,
+        help="number of trainings; with several, the report gives intervals over them",
+    )
     _take(training, "--preset", "--width", "--num-epochs", "--num-pt-epochs")
 
 
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser(
-        "bench", help="measure what leaving early saves here, beside the most that it could save"
+        "bench", help="measure what early exits save on this machine, and the most they could save"
     )
     bench.set_defaults(execute=run.bench)
     bench.add_argument(
         "--out", default="runs/bench/bench.json", type=Path, help="file to write" + DEFAULT
     )
     bench.add_argument(
-        "--images", default=2048, type=int, help="more give steadier numbers" + DEFAULT
+        "--images",
+        default=2048,
+        type=int,
+        help="number of images; more give steadier numbers" + DEFAULT,
     )
-    bench.add_argument("--batch-size", type=int, help="(default: 64 on a processor, else 512)")
-    bench.add_argument("--rounds", default=5, type=int, help="number of measurements" + DEFAULT)
-    bench.add_argument("--threads", default=1, type=int, help="of the processor" + DEFAULT)
+    bench.add_argument(
+        "--batch-size", type=int, help="images per batch (default: 64 on a CPU, else 512)"
+    )
+    bench.add_argument("--rounds", default=5, type=int, help="number of repetitions" + DEFAULT)
+    bench.add_argument("--threads", default=1, type=int, help="number of CPU threads" + DEFAULT)
     _take(bench, "--width", "--device", width=1.0, device="auto")
 
 
@@ -186,7 +199,7 @@ def _add_lab(commands: Any) -> None:
         "lab",
         help="open the lessons in JupyterLab",
         description="Copy the missing lessons into DIR and open JupyterLab there. Notebooks that "
-        "you have changed are kept; delete one to get it anew.",
+        "you have changed are kept; delete one to get a fresh copy.",
         epilog="Arguments after -- go to JupyterLab: hbnlab lab DIR -- --no-browser --port=9000",
     )
     lab.set_defaults(execute=run.lab)
@@ -195,5 +208,5 @@ def _add_lab(commands: Any) -> None:
         nargs="?",
         metavar="DIR",
         type=Path,
-        help=f"(default: {run.LESSONS}; in a clone of the repository its own notebooks)",
+        help=f"folder (default: {run.LESSONS}; in a clone of the repository, its notebooks)",
     )

@@ -18,11 +18,11 @@ from hbnlab.training.device import choose_device
 
 LESSONS = Path("hbnlab-lessons")
 DEFAULTS = {"model": "gran-hbn", "dataset": "glyphs", "preset": "quick"}
-"""What ``train`` takes where neither an option nor the run that is resumed says it."""
+"""What ``train`` uses where neither an option nor the resumed run says otherwise."""
 
 
 def demo(chosen: argparse.Namespace) -> int:
-    """Train Gran-HBN briefly, print what its exits can do, write figures and report."""
+    """Train Gran-HBN briefly, print how good its exits are, and write figures and test.json."""
     choice = data_choice(chosen, chosen.dataset)
     config = TrainConfig.quick(choice.name, seed=chosen.seed, device=chosen.device)
     print(f"hbnlab demo: Gran-HBN on {choice.name}, a quarter of the study's width")
@@ -42,7 +42,7 @@ def demo(chosen: argparse.Namespace) -> int:
 
 
 def train(chosen: argparse.Namespace) -> int:
-    """Train a network into a folder; a run that is resumed has its options from run.json."""
+    """Train a network into a folder; a resumed run takes its options from run.json."""
     names = f"{chosen.model or DEFAULTS['model']}-{chosen.dataset or DEFAULTS['dataset']}"
     out = chosen.out or Path("runs") / names
     stored = run_folder.RunDescription.read(out) if chosen.resume else None
@@ -111,7 +111,7 @@ def reproduce(chosen: argparse.Namespace) -> int:
     try:
         print(f"written to {report.reproduce(plan)}")
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("give the same command again to continue") from None
+        raise KeyboardInterrupt("run the same command again to continue") from None
     return 0
 
 
@@ -150,10 +150,10 @@ def lab(chosen: argparse.Namespace) -> int:
         print(f"lessons copied to {folder}: {len(copied)}")
         if changed:
             print(
-                "kept, though they differ from the lessons of this version: "
-                f"{', '.join(changed)}; delete one to get it anew"
+                "kept, though they differ from this version's lessons: "
+                f"{', '.join(changed)}; delete one to get a fresh copy"
             )
-    # In a container one is often root, where Jupyter asks to be told so.
+    # In containers people are often root, which Jupyter refuses without this option.
     as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: -1)() == 0 else []
     server = [sys.executable, "-m", "jupyterlab", str(folder), *as_root, *chosen.handed_on]
     return call_patiently(server)
@@ -162,7 +162,7 @@ def lab(chosen: argparse.Namespace) -> int:
 def call_patiently(command: Sequence[str]) -> int:
     """Run a command until it ends by itself, and return its exit code.
 
-    The terminal interrupts it together with us, and it may want to ask and to tidy up;
+    On Ctrl-C the terminal interrupts the command too, which may then ask a question and clean up;
     ``subprocess.call`` would kill it a quarter of a second later.
     """
     process = subprocess.Popen(command)
@@ -174,12 +174,12 @@ def call_patiently(command: Sequence[str]) -> int:
 def data_choice(
     chosen: argparse.Namespace, name: str, before: run_folder.DataChoice | None = None
 ) -> run_folder.DataChoice:
-    """The data that the arguments ask for, and what they leave open as it was before.
+    """The data that the arguments ask for; what they leave open stays as it was in a run.
 
     Args:
         chosen: the arguments.
-        name: of the data set.
-        before: the choice of a run; forgotten where it is of another data set.
+        name: name of the data set.
+        before: the choice of that run; ignored if it is of another data set.
     """
     choice = before if before and before.name == name else run_folder.DataChoice(name=name)
     given = {"three_levels": True} if chosen.three_levels else {}
@@ -197,13 +197,13 @@ def train_config(
     dataset: str,
     stored: run_folder.RunDescription | None = None,
 ) -> TrainConfig:
-    """The preset, or the settings of the run that is resumed, with the options that were given.
+    """The preset, or the settings of a resumed run, changed by the options that were given.
 
     Args:
         chosen: the arguments.
         model: name of the network.
         dataset: name of the data set.
-        stored: description of the run that is resumed, or None.
+        stored: description of the resumed run, or None.
     """
     given = {field.name: getattr(chosen, field.name, None) for field in fields(TrainConfig)}
     changes = {name: value for name, value in given.items() if value is not None}

@@ -9,7 +9,7 @@ from hbnlab.history import History
 
 
 def report(result: Mapping[str, Any]) -> str:
-    """What test.json holds, as two tables: every cell by itself, then the policies."""
+    """The content of test.json as two tables: all cells, then the policies."""
     head = (
         f"{result['model']}, width {result['width']:g}, {result['parameters']:,} parameters, "
         f"on {result['images']:,} images of {result['dataset']}"
@@ -65,15 +65,12 @@ def _table(columns: Mapping[str, Callable[[Any], str]], rows: Sequence[Any]) -> 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Columns of equal width, aligned to the right where the last row has a number."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if not _is_number(rows[-1][column]) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    columns = []
+    for column in zip(*rows, strict=True):
+        justify = str.rjust if _is_number(column[-1]) else str.ljust
+        width = max(len(cell) for cell in column)
+        columns.append([justify(cell, width) for cell in column])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 def _is_number(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The notebooks of the series: where they are, and how a person gets copies to work in."""
+"""The notebooks of the lessons: where they are, and copies of them to work in."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ PATTERN = "[0-9][0-9]_*.ipynb"
 
 
 def series_folder() -> Path:
-    """Where the series is: within an installed package, beside a package used from its repository.
+    """The folder of the lessons: within an installed package, or beside it in its repository.
 
     Raises:
-        FileNotFoundError: when it is in neither place.
+        FileNotFoundError: when there are lessons in neither place.
     """
     for folder in (PACKAGE / "notebooks", PACKAGE.parent / "notebooks"):
         if any(folder.glob(PATTERN)):
@@ -24,18 +24,18 @@ def series_folder() -> Path:
 
 
 def is_repository(folder: Path) -> bool:
-    """Whether the series is that of a repository, where people work on the notebooks themselves."""
+    """Whether these lessons are those of a repository, where they are edited in place."""
     return folder.parent == PACKAGE.parent
 
 
 def hand_out(folder: Path) -> tuple[list[str], list[str]]:
-    """Copy the series into a folder, creating it if needed; existing files stay.
+    """Copy the lessons into a folder, creating it if needed; existing files are never replaced.
 
-    So notebooks that someone has worked in are kept, even after the series has changed.
+    Notebooks that someone has worked in are kept, even after the lessons have changed.
 
     Returns:
-        The names of the notebooks that were copied, and of those that were left alone because they
-        differ from the series.
+        The names of the notebooks that were copied, and of those that were kept although they
+        differ from the lessons.
 
     Raises:
         FileExistsError: when the folder is an existing file.

@@ -1,4 +1,4 @@
-"""What to reproduce: which networks on which data, whose weights, under which protocol."""
+"""What to reproduce: which networks on which data, with which weights and protocol."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -26,17 +26,17 @@ class Plan:
         out: folder of the report.
         names: which of the five networks, in the order of the tables.
         weights: ``"bundled"`` or ``"train"``.
-        seeds: one training each; bundled weights are those of seed 0 and cannot be trained again.
+        seeds: one training per seed; bundled weights are those of seed 0.
         paper_protocol: follow the published protocol to the letter.
-        preset: the settings to train with, None = ``"quick"``; only with ``weights="train"``, as
-            the next two that choose a training.
-        width: factor on channels; None = a quarter for ``"quick"``, else the study's own width.
-        settings: of ``TrainConfig``, over those of the preset.
+        preset: the settings to train with, None = ``"quick"``; like width and settings, only with
+            ``weights="train"``.
+        width: multiplies the number of channels; None = 0.25 for ``"quick"``, else 1, the study's.
         device: where to train and to compute the records.
+        settings: fields of ``TrainConfig`` that replace those of the preset.
 
     Raises:
-        ValueError: for unknown names, seeds or devices, weights that are not bundled, settings
-            that cannot train, and settings of a training with bundled weights.
+        ValueError: for unknown names, seeds or devices, weights that are not bundled, invalid
+            settings, and settings given with bundled weights.
     """
 
     choice: DataChoice
@@ -74,7 +74,7 @@ class Plan:
         given = [f"{name}={value!r}" for name, value in asked.items() if value is not None]
         if given:
             raise ValueError(
-                f"bundled weights are trained already, which contradicts {', '.join(given)}; "
+                f"bundled weights are already trained, which contradicts {', '.join(given)}; "
                 f"{train}"
             )
         if list(self.seeds) != [0]:
@@ -97,7 +97,7 @@ class Plan:
 
     @property
     def report_folder(self) -> Path:
-        """Folder of the report; that of the published protocol is within the other's folder."""
+        """Folder of the report; that by the published protocol is inside the folder of ours."""
         return self.out / "paper-protocol" if self.paper_protocol else self.out
 
     @property
@@ -107,13 +107,13 @@ class Plan:
 
     @property
     def trained_width(self) -> float:
-        """Factor on the channels of a network that is trained."""
+        """What multiplies the number of channels of a network to be trained."""
         return trained_width(self.training_preset, self.width)
 
     def run_folder(self, name: str, seed: int) -> Path:
         """Where checkpoint and records of one network are kept, so that a second start continues.
 
-        Settings that give other weights have a folder of their own, which names them.
+        Settings that lead to other weights have a folder of their own, named after them.
         """
         if self.weights == "bundled":
             return self.out / "runs" / "bundled" / name
@@ -128,7 +128,7 @@ class Plan:
         return self.out / "runs" / "-".join(words) / name / f"seed-{seed}"
 
     def train_config(self, name: str, seed: int) -> TrainConfig:
-        """The settings that one network is trained with."""
+        """The settings for training one network."""
         changes = {"device": self.device, **self.settings, "seed": seed}
         return preset_config(
             self.training_preset,
@@ -140,7 +140,7 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """The command line that makes the same report."""
+        """The command that makes this report."""
         words = ["hbnlab reproduce", f"--dataset {self.choice.name}"]
         words += ["--root FOLDER"] if self.choice.root is not None else []
         words += ["--download"] if self.choice.download else []
@@ -159,5 +159,5 @@ class Plan:
 
     @property
     def _by_published_code(self) -> bool:
-        """Whether losses are weighted as the study's code does beside its paper."""
+        """Whether losses are weighted as in the study's code, which differs from its paper."""
         return self.training_preset == "paper" and self.paper_protocol
