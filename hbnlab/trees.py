@@ -61,6 +61,25 @@ CIFAR100_THREE = CIFAR100.with_coarser_level(
 )
 """CIFAR-100 with 8 groups above the coarse classes (Zhu and Bain, B-CNN, 2017; names ours)."""
 
+CIFAR10 = Hierarchy.from_table(
+    [
+        ("sky", "airplane"),
+        ("road", "automobile"),
+        ("bird", "bird"),
+        ("pet", "cat"),
+        ("medium-sized mammal", "deer"),
+        ("pet", "dog"),
+        ("reptile", "frog"),
+        ("medium-sized mammal", "horse"),
+        ("water", "ship"),
+        ("road", "truck"),
+    ]
+)
+"""CIFAR-10: 7 coarse and 10 fine classes (Zhu and Bain, B-CNN, 2017)."""
+
+CIFAR10_THREE = CIFAR10.with_coarser_level("group", ("transport", "animal"), (0, 0, 1, 1, 1, 1, 0))
+"""CIFAR-10 with transport and animals above the coarse classes (Zhu and Bain, B-CNN, 2017)."""
+
 FASHION_MNIST = Hierarchy.from_table(
     [
         ("tops", "T-shirt/top"),

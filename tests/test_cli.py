@@ -105,7 +105,10 @@ def test_the_spelling_of_the_study_is_understood():
     ("words", "named"),
     [
         (["train", "--model", "resnet"], models.NAMES),
-        (["train", "--dataset", "imagenet"], ("glyphs", "fashion_mnist", "cifar100", "folder")),
+        (
+            ["train", "--dataset", "imagenet"],
+            ("glyphs", "fashion_mnist", "cifar10", "cifar100", "folder"),
+        ),
         (["train", "--preset", "slow"], ("quick", "readme", "paper")),
         (["fly"], ("demo", "train", "test")),
         (["--mode", "dreaming"], ("training", "testing")),
@@ -125,7 +128,10 @@ def test_a_level_that_a_data_set_lacks_is_refused_and_those_that_have_it_are_nam
 ):
     assert train(pictures, tmp_path / "run", "--three-levels") == 1
     message = capsys.readouterr().err
-    assert "three_levels is an option of ['fashion_mnist', 'cifar100'], not of folder" in message
+    assert (
+        "three_levels is an option of ['fashion_mnist', 'cifar10', 'cifar100'], not of folder"
+        in message
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -102,9 +102,28 @@ def test_the_fashion_mnist_trees_group_the_ten_labels_of_the_files():
     assert tree.class_names[0] == ("clothes", "goods")
 
 
+def test_the_cifar_10_trees_group_the_ten_labels_of_the_files():
+    labels = "airplane automobile bird cat deer dog frog horse ship truck"
+    assert trees.CIFAR10.class_names[1] == tuple(labels.split())
+    tree = trees.CIFAR10_THREE
+    members = {name: tree.leaves(1, coarse) for coarse, name in enumerate(tree.class_names[1])}
+    assert members == {
+        "sky": (0,),
+        "road": (1, 9),
+        "bird": (2,),
+        "pet": (3, 5),
+        "medium-sized mammal": (4, 7),
+        "reptile": (6,),
+        "water": (8,),
+    }
+    assert tree.class_names[0] == ("transport", "animal")
+    assert (tree.leaves(0, 0), tree.leaves(0, 1)) == ((0, 1, 8, 9), (2, 3, 4, 5, 6, 7))
+
+
 @pytest.mark.parametrize(
     ("three", "two"),
     [
+        (trees.CIFAR10_THREE, trees.CIFAR10),
         (trees.CIFAR100_THREE, trees.CIFAR100),
         (trees.FASHION_MNIST_THREE, trees.FASHION_MNIST),
     ],

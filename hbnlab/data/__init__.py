@@ -5,9 +5,9 @@
 | split | `Split`, `TensorSplit` and `Splits`: images and labels, read in batches |
 | batches | augmentation and normalisation of whole batches |
 | glyphs | rendered characters, drawn here |
-| fashion_mnist, cifar100 | published data sets, read from their files |
+| fashion_mnist, cifar10, cifar100 | published data sets, read from their files |
 | folder | your own images in nested folders |
-| data_folders, idx_files, image_files | finding and reading files |
+| data_folders, cifar_files, idx_files, image_files | finding and reading files |
 | image_checks | what a split refuses |
 """
 
@@ -22,7 +22,7 @@ from hbnlab.data.split import Split, Splits, TensorSplit, with_validation
 
 __all__ = ["NAMES", "Split", "Splits", "TensorSplit", "load", "with_validation"]
 
-NAMES = ("glyphs", "fashion_mnist", "cifar100", "folder")
+NAMES = ("glyphs", "fashion_mnist", "cifar10", "cifar100", "folder")
 
 
 def load(
@@ -31,8 +31,8 @@ def load(
     """Load a data set by name, in three parts: to train on, to choose settings on, to report on.
 
     Args:
-        name: ``"glyphs"`` (rendered here), ``"fashion_mnist"``, ``"cifar100"``, or ``"folder"``
-            (your own images in nested folders).
+        name: ``"glyphs"`` (rendered here), ``"fashion_mnist"``, ``"cifar10"``, ``"cifar100"``, or
+            ``"folder"`` (your own images in folders).
         root: folder of the files; None = where the data set looks by default.
         download: download missing files; has no effect on ``"glyphs"`` and ``"folder"``, which
             have no source to download from.
