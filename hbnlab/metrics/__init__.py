@@ -1,4 +1,4 @@
-"""What decisions and records are worth, as numbers and tables; nothing here draws."""
+"""Numbers and tables computed from records and decisions; nothing here draws."""
 
 from hbnlab.metrics.calibration import (
     Reliability,
@@ -20,17 +20,8 @@ from hbnlab.metrics.overlaps import (
     uncertainty_overlap,
 )
 from hbnlab.metrics.ranking import top_k_accuracy
-from hbnlab.metrics.reference_curves import (
-    PublishedResults,
-    ReferenceCurve,
-    reference_curve,
-)
-from hbnlab.metrics.regions import (
-    OperatingRegion,
-    entropy_gap,
-    operating_region,
-    tolerance_bound,
-)
+from hbnlab.metrics.reference_curves import PublishedResults, ReferenceCurve, reference_curve
+from hbnlab.metrics.regions import OperatingRegion, entropy_gap, operating_region, tolerance_bound
 from hbnlab.metrics.selection import Constraints, best, pareto_front
 from hbnlab.metrics.sweeps import sweep, sweep_table
 

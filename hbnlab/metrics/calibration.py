@@ -1,4 +1,4 @@
-"""Whether a head knows how often it is right: reliability, its error, and temperature scaling."""
+"""Whether a head is as often right as it is confident: reliability and temperature scaling."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Reliability:
         edges: of the bins.
         count: number of images in each bin.
         confidence: their mean largest probability, NaN in an empty bin.
-        accuracy: share of them that are right, NaN in an empty bin.
+        accuracy: share of right answers among them, NaN in an empty bin.
 
     Example:
         >>> from hbnlab.records import simulated_records
@@ -49,7 +49,7 @@ class Reliability:
 def reliability(
     records: ExitRecords, exit_index: int, level: int | str, *, bins: int = 15
 ) -> Reliability:
-    """Bins the images of one cell by confidence and measures how often each bin is right.
+    """Bin the images of one cell by confidence and compute the accuracy of each bin.
 
     Example:
         >>> from hbnlab.records import simulated_records
@@ -76,10 +76,10 @@ def reliability(
 
 
 def failure_auroc(records: ExitRecords, exit_index: int, level: int | str) -> float:
-    """Area under the ROC curve of low entropy as a sign of a right answer.
+    """Area under the ROC curve of low entropy as a predictor of a right answer.
 
-    Only the order of the images matters, which is what an exit threshold uses; a head can be well
-    calibrated and bad at this. NaN when all answers are right, or all are wrong.
+    Only the ranking of the images matters, which is all that an exit threshold uses; even a well
+    calibrated head can rank badly. NaN when all answers are right, or all are wrong.
 
     Example:
         >>> from hbnlab.records import simulated_records
@@ -167,7 +167,7 @@ def _fit_temperature(logits: Float[Tensor, "sample cls"], labels: Int[Tensor, " 
 def _slope(
     logits: Float[Tensor, "sample cls"], true: Float[Tensor, " sample"], inverse: float
 ) -> float:
-    """Slope of the mean cross-entropy of logits x inverse, along inverse."""
+    """Derivative of the mean cross-entropy of logits x inverse with respect to inverse."""
     prob = (logits * inverse).softmax(dim=-1)
     expected = torch.where(prob > 0, prob * logits, 0.0).sum(dim=-1)
     return float((expected - true).mean())

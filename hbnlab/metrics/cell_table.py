@@ -1,4 +1,4 @@
-"""What each cell of a network is worth, as rows that a table or JSON can hold."""
+"""The scores of each cell of a network, as rows for a table or for JSON."""
 
 from typing import Any
 
@@ -6,9 +6,11 @@ from hbnlab.metrics.sweeps import sweep
 from hbnlab.policies import ForcedExit
 from hbnlab.records import ExitRecords
 
+_SCORES = ("accuracy", "hierarchical_accuracy", "specificity", "information")
+
 
 def cell_table(records: ExitRecords) -> list[dict[str, Any]]:
-    """One row for each cell, as if every image were answered there.
+    """One row per cell: its scores if every image were answered there.
 
     Keys: ``exit`` (from 1), ``level`` (name), ``accuracy`` and ``hierarchical_accuracy`` (in
     [0, 1]), ``specificity`` (1 at the finest level, else 0), ``information`` (bits per answer),
@@ -24,21 +26,15 @@ def cell_table(records: ExitRecords) -> list[dict[str, Any]]:
         2 coarse 0.67 660
         2 fine 0.42 660
     """
-    cells = records.cells
-    results = sweep([ForcedExit(exit_index, level) for exit_index, level in cells], records)
-    rows = []
-    for (exit_index, level), result in zip(cells, results, strict=True):
-        rows.append(
-            {
-                "exit": exit_index + 1,
-                "level": records.hierarchy.level_names[level],
-                "accuracy": result.accuracy,
-                "hierarchical_accuracy": result.hierarchical_accuracy,
-                "specificity": result.specificity,
-                "information": result.information,
-                "entropy": float(records.entropy[:, exit_index, level].mean()),
-                "flops": 2 * records.macs_to(exit_index),
-                "pruned_flops": int(result.mean_flops),
-            }
-        )
-    return rows
+    results = sweep([ForcedExit(exit_index, level) for exit_index, level in records.cells], records)
+    return [
+        {
+            "exit": exit_index + 1,
+            "level": records.hierarchy.level_names[level],
+            **{name: getattr(result, name) for name in _SCORES},
+            "entropy": float(records.entropy[:, exit_index, level].mean()),
+            "flops": 2 * records.macs_to(exit_index),
+            "pruned_flops": int(result.mean_flops),
+        }
+        for (exit_index, level), result in zip(records.cells, results, strict=True)
+    ]

@@ -11,10 +11,10 @@ from hbnlab.records import ExitRecords
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Confusion:
-    """How often each class is taken for each, in an order that follows the tree.
+    """How often each class is mistaken for each other class, in the order of the tree.
 
     Attributes:
-        counts: number of images of the row's class that were answered with the column's class.
+        counts: number of images of the row's class that were classified as the column's class.
         classes: index of the class of each row and column, sorted by coarse class.
         names: their names.
         block_sizes: number of classes of each coarse class, in order: the blocks on the diagonal

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from hbnlab.metrics.mistakes import LcaScores, lca_scores
+from hbnlab.metrics.mistakes import lca_scores
 from hbnlab.records import ExitRecords
 
 _NAMES = ("correct", "information", "precision", "recall", "f1")
@@ -14,14 +14,14 @@ _NAMES = ("correct", "information", "precision", "recall", "f1")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OperatingCurve:
-    """Mean scores when each image is answered by the most informative node of probability >= theta.
+    """Mean scores when each answer is the most informative node with a probability of theta or more.
 
-    Point n holds for theta from ``theta[n]`` down to, but without, ``theta[n + 1]``. The first is
+    Point n holds for theta from ``theta[n]`` down to, but excluding, ``theta[n + 1]``. The first is
     the root for every image: no information, never wrong.
 
     Attributes:
-        theta: demanded probability, falling; above 1 at the first point.
-        correct: share of answers that hold the truth.
+        theta: least probability of an answer, decreasing; above 1 at the first point.
+        correct: share of answers that contain the true class.
         information: mean bits of the answers, right or wrong.
         precision: mean of I(lca) / I(answer).
         recall: mean of I(lca) / I(truth).
@@ -55,7 +55,7 @@ class OperatingCurve:
 
 
 def operating_curve(records: ExitRecords, exit_index: int) -> OperatingCurve:
-    """The operating curve of one exit, exactly: without a grid of thresholds.
+    """The exact operating curve of one exit, without a grid of thresholds.
 
     Nodes are the classes of all levels that have a head at the exit, with the probabilities of
     their own head; ``records.marginalised()`` makes them agree, as in the source. Each image
@@ -76,14 +76,13 @@ def operating_curve(records: ExitRecords, exit_index: int) -> OperatingCurve:
     candidates = _candidates(records, exit_index)
     root = torch.full_like(records.labels[:, 0], -1)
     previous = _scores(root, root, records)
-    start = torch.stack([getattr(previous, name).double().mean() for name in _NAMES])
+    start = previous.mean(dim=0)
     thetas, changes = [], []
     for prob, levels, classes, kept in candidates:
         current = _scores(levels, classes, records)
-        rows = [getattr(current, n).double() - getattr(previous, n).double() for n in _NAMES]
         thetas.append(prob[kept])
-        changes.append(torch.stack(rows, dim=1)[kept])
-        previous = _chosen(kept, current, previous)
+        changes.append((current - previous)[kept])
+        previous = torch.where(kept[:, None], current, previous)
     theta, at = torch.cat(thetas).unique(return_inverse=True)
     theta, at = theta.flip(0), len(theta) - 1 - at
     steps = start.new_zeros(len(theta), len(_NAMES)).index_add_(0, at, torch.cat(changes))
@@ -99,7 +98,7 @@ _Candidate = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def _candidates(records: ExitRecords, exit_index: int) -> list[_Candidate]:
-    """For each amount of information, least first: the best node of each image, and if it counts.
+    """For each amount of information, least first: each image's best node, and whether it counts.
 
     A node counts when no node of at least as much information is as probable.
     """
@@ -130,12 +129,6 @@ def _candidates(records: ExitRecords, exit_index: int) -> list[_Candidate]:
 
 def _scores(
     levels: Int[Tensor, " sample"], classes: Int[Tensor, " sample"], records: ExitRecords
-) -> LcaScores:
-    return lca_scores(levels, classes, records.labels, records.hierarchy)
-
-
-def _chosen(kept: Bool[Tensor, " sample"], new: LcaScores, old: LcaScores) -> LcaScores:
-    """The new scores of the images whose answer changed, the old ones of the others."""
-    return LcaScores(
-        **{name: torch.where(kept, value, getattr(old, name)) for name, value in vars(new).items()}
-    )
+) -> Float[Tensor, "sample score"]:
+    scores = lca_scores(levels, classes, records.labels, records.hierarchy)
+    return torch.stack([getattr(scores, name).double() for name in _NAMES], dim=1)

@@ -7,31 +7,33 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from hbnlab.head_mask import describe_cells
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.records import Decisions, ExitRecords
 
+CellIndex = tuple[int, int]  # exit and level
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What the answers of a policy are worth, over all images.
+    """Accuracy, specificity and cost of the answers of a policy, over all images.
 
     Attributes:
         num_images: number of images answered.
-        accuracy: share right at the level of their answer, in [0, 1].
+        accuracy: share of answers that are right at their own level, in [0, 1].
         hierarchical_accuracy: share right when every answer is mapped up to the coarsest level.
         specificity: share answered at the finest level.
         information: mean information of the answers in bits, right or wrong: log2 of (all finest
             classes / those under the answer).
         mean_macs: multiply-accumulates per image that really ran.
-        study_macs: the same, counting every branch on the way as the study does, also those that
-            the policy never consults.
+        study_macs: the same, counting every branch on the way as the study does, including those
+            that the policy never consults.
         shares: share of the images answered at each (exit, level).
-        batch_specificity: mean over batches of their specificity, where asked for; the study
-            averages this way, and it differs from ``specificity`` when the last batch is short.
+        batch_specificity: mean of the specificities of all batches, None without a batch size; the
+            study averages this way, which differs from ``specificity`` when the last batch is short.
 
     Example:
         >>> from hbnlab.policies import FineTolerance
@@ -83,7 +85,7 @@ def evaluate(
     Args:
         decisions: from ``policy.decide`` or from inference, one per image of the records.
         records: hold the labels, the tree and the costs.
-        batch_size: for ``batch_specificity`` over batches of so many consecutive images.
+        batch_size: number of consecutive images per batch, for ``batch_specificity``.
 
     Raises:
         ValueError: when the number of images differs, or an answer lies outside the records.
@@ -96,23 +98,18 @@ def evaluate(
         >>> [[round(share, 2) for share in row] for row in evaluate(decisions, records).shares]
         [[0.62, 0.22], [0.08, 0.02], [0.04, 0.02]]
     """
-    check_decisions(decisions, records)
-    exits, levels, prediction, macs = _columns(decisions, records)
-    columns = answer_columns(levels, prediction, records)
-    by_cell = {
-        (e, level): columns[:, (exits == e) & (levels == level)].sum(dim=1).tolist()
-        for e, level in records.cells
-    }
-    share = None
-    if batch_size is not None:
-        share = batch_specificity(levels == records.hierarchy.finest, batch_size)
+    exits, levels, prediction, macs = checked_columns(decisions, records)
+    values = answer_columns(levels, prediction, records)
+    leaving = {(e, level): (exits == e) & (levels == level) for e, level in records.cells}
+    by_cell = sums_by_cell(leaving, dict.fromkeys(leaving, values))
+    share = batch_specificity(leaving, records, batch_size)
     return summarise(records, by_cell, int(macs.sum()), share)
 
 
 def answer_values(
     decisions: Decisions, records: ExitRecords
 ) -> dict[str, Float[Tensor, " sample"]]:
-    """The numbers of ``evaluate`` per image, in double precision; their means are its fields.
+    """The per-image values whose means ``evaluate`` returns, in double precision.
 
     Returns:
         By the name of the field: accuracy, hierarchical_accuracy, specificity, information,
@@ -125,8 +122,7 @@ def answer_values(
         >>> answer_values(ForcedExit(0, level=0).decide(records), records)["accuracy"]
         tensor([1., 1., 0., 1.], dtype=torch.float64)
     """
-    check_decisions(decisions, records)
-    _, levels, prediction, macs = _columns(decisions, records)
+    _, levels, prediction, macs = checked_columns(decisions, records)
     _, right, hierarchical, *by_size = answer_columns(levels, prediction, records).double()
     sizes = torch.tensor(_leaf_sizes(records.hierarchy), dtype=torch.float64, device=macs.device)
     bits = (records.hierarchy.num_classes[-1] / sizes).log2()
@@ -141,36 +137,60 @@ def answer_values(
 
 def answer_columns(
     levels: Int[Tensor, " sample"], prediction: Int[Tensor, " sample"], records: ExitRecords
-) -> Bool[Tensor, "value sample"]:
+) -> Float[Tensor, "value sample"]:
     """What each answer is worth; every metric of an ``Evaluation`` is a sum over these columns.
 
     Returns:
-        True, to count answers; whether the answer is the label of its own level; whether it is,
-        mapped up to the coarsest level, the label there; and for each size of ``_leaf_sizes``
-        whether the answer has so many finest classes under it.
+        Zeros and ones: 1, to count answers; whether the answer is the label of its own level;
+        whether it is, mapped up to the coarsest level, the label there; and for each size of
+        ``_leaf_sizes`` whether that many finest classes lie under the answer.
     """
     labels, hierarchy = records.labels, records.hierarchy
-    lifted, leaves = torch.empty_like(prediction), torch.empty_like(prediction)
-    for level in range(hierarchy.num_levels):
-        here = levels == level
-        lifted[here] = hierarchy.ancestors(0, level).to(labels.device)[prediction[here]]
-        leaves[here] = hierarchy.leaf_counts(level).to(labels.device)[prediction[here]]
+    depth = range(hierarchy.num_levels)
+    lifted = look_up({n: hierarchy.ancestors(0, n) for n in depth}, levels, prediction)
+    leaves = look_up({n: hierarchy.leaf_counts(n) for n in depth}, levels, prediction)
     right = prediction == labels.gather(1, levels[:, None])[:, 0]
     by_size = [leaves == size for size in _leaf_sizes(hierarchy)]
-    return torch.stack([torch.ones_like(right), right, lifted == labels[:, 0], *by_size])
+    columns = torch.stack([torch.ones_like(right), right, lifted == labels[:, 0], *by_size])
+    # Sums of zeros and ones are exact in single precision up to 2^24.
+    return columns.float() if len(records) < 2**24 else columns.double()
+
+
+def look_up(
+    tables: Mapping[int, Shaped[Tensor, " cls"]],
+    levels: Int[Tensor, " sample"],
+    prediction: Int[Tensor, " sample"],
+    missing: int = 0,
+) -> Shaped[Tensor, " sample"]:
+    """Find each answer's class in the table of its level; ``missing`` where there is no table."""
+    values = next(iter(tables.values())).new_full(prediction.shape, missing)
+    values = values.to(prediction.device)
+    for level, table in tables.items():
+        here = levels == level
+        values[here] = table.to(prediction.device)[prediction[here]]
+    return values
+
+
+def sums_by_cell(
+    leaving: Mapping[CellIndex, Bool[Tensor, " sample"]],
+    columns: Mapping[CellIndex, Float[Tensor, "value sample"]],
+) -> dict[CellIndex, list[int]]:
+    """By (exit, level), sums of ``answer_columns`` over the images that leave there."""
+    sums = [columns[cell] @ leaves.to(columns[cell]) for cell, leaves in leaving.items()]
+    return dict(zip(leaving, torch.stack(sums).long().tolist(), strict=True))
 
 
 def summarise(
     records: ExitRecords,
-    by_cell: Mapping[tuple[int, int], Sequence[int]],
+    by_cell: Mapping[CellIndex, Sequence[int]],
     total_macs: int,
     batch_specificity: float | None,
 ) -> Evaluation:
-    """Turn whole numbers of images into shares; the one place where anything is rounded.
+    """Turn numbers of images into shares; the only place where anything is rounded.
 
     Args:
-        records: what was decided about.
-        by_cell: by (exit, level), sums of ``answer_columns`` over the images answered there.
+        records: what the policy decided on.
+        by_cell: as ``sums_by_cell`` gives them.
         total_macs: multiply-accumulates of all images together.
         batch_specificity: as in ``Evaluation``.
     """
@@ -195,41 +215,50 @@ def summarise(
     )
 
 
-def batch_specificity(is_finest: Bool[Tensor, " sample"], batch_size: int) -> float:
-    """Mean over batches of the share of finest answers; every batch weighs the same."""
+def batch_specificity(
+    leaving: Mapping[CellIndex, Bool[Tensor, " sample"]],
+    records: ExitRecords,
+    batch_size: int | None,
+) -> float | None:
+    """Mean over batches of the share of finest answers; None without a batch size.
+
+    Every batch has the same weight, even a short last one.
+    """
+    if batch_size is None:
+        return None
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    is_finest = torch.zeros_like(records.labels[:, 0], dtype=torch.bool)
+    for (_, level), leaves in leaving.items():
+        is_finest |= leaves & (level == records.hierarchy.finest)
     shares = [chunk.double().mean() for chunk in is_finest.split(batch_size)]
     return float(torch.stack(shares).mean())
 
 
 @lru_cache(maxsize=16)
-def _leaf_sizes(hierarchy: Hierarchy) -> list[int]:
-    """The numbers of finest classes that lie under a class of any level, rising."""
+def _leaf_sizes(hierarchy: Hierarchy) -> tuple[int, ...]:
+    """The different numbers of finest classes under the classes of all levels, rising."""
     levels = range(hierarchy.num_levels)
-    return sorted({int(size) for level in levels for size in hierarchy.leaf_counts(level)})
+    return tuple(sorted({int(size) for level in levels for size in hierarchy.leaf_counts(level)}))
 
 
-def _columns(decisions: Decisions, records: ExitRecords) -> list[Int[Tensor, " sample"]]:
-    """Exit, level, class and cost of each answer, on the device of the records."""
-    columns = (decisions.exit_index, decisions.level_index, decisions.prediction, decisions.macs)
-    return [column.to(records.labels.device) for column in columns]
+def checked_columns(decisions: Decisions, records: ExitRecords) -> list[Int[Tensor, " sample"]]:
+    """Exit, level, class and cost of each answer, on the device of the records.
 
-
-def check_decisions(decisions: Decisions, records: ExitRecords) -> None:
-    """Validate that decisions are about the images, cells and classes of the records."""
+    Raises:
+        ValueError: when the decisions are not about the images, cells and classes of the records.
+    """
     if len(decisions) != len(records):
         raise ValueError(
             f"decisions must be those of the records' {len(records)} images, got {len(decisions)}"
         )
-    sizes = torch.tensor(records.hierarchy.num_classes)
-    exits, levels, prediction = (
-        column.cpu()
-        for column in (decisions.exit_index, decisions.level_index, decisions.prediction)
-    )
+    device = records.labels.device
+    sizes = torch.tensor(records.hierarchy.num_classes, device=device)
+    columns = (decisions.exit_index, decisions.level_index, decisions.prediction, decisions.macs)
+    exits, levels, prediction, macs = (column.to(device) for column in columns)
     _check_range("exit_index", exits, records.num_exits)
     _check_range("level_index", levels, records.hierarchy.num_levels)
-    missing = ~torch.tensor(records.head_mask)[exits, levels]
+    missing = ~torch.tensor(records.head_mask, device=device)[exits, levels]
     if missing.any():
         row = int(missing.nonzero()[0])
         raise ValueError(
@@ -244,6 +273,7 @@ def check_decisions(decisions: Decisions, records: ExitRecords) -> None:
             f"a class of level {int(levels[row])} must be in 0..{int(sizes[levels[row]]) - 1}, "
             f"got {int(prediction[row])} at image {row}"
         )
+    return [exits, levels, prediction, macs]
 
 
 def _check_range(name: str, column: Int[Tensor, " sample"], size: int) -> None:

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how much a number would vary with other images of the same kind."""
+"""Bootstrap intervals: how much a number would vary for other images of the same kind."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Interval:
     """A number and its confidence interval.
 
     Attributes:
-        estimate: the number on the images as they are.
+        estimate: the number on the original images.
         low: lower end.
         high: upper end.
 
@@ -45,7 +45,7 @@ def bootstrap(
         num_images: number of images.
         generator: draws the indices, on the CPU; the same seed gives the same interval.
         repeats: number of draws.
-        confidence: share of the repeats that the interval holds, in (0, 1).
+        confidence: share of the repeats that lie in the interval, in (0, 1).
 
     Example:
         >>> from hbnlab.records import simulated_records
@@ -77,7 +77,7 @@ def evaluation_intervals(
 
     Returns:
         By the name of the field: accuracy, hierarchical_accuracy, specificity, information,
-        mean_macs. Since the draws are the same, the intervals may be compared.
+        mean_macs. Since they share their draws, the intervals may be compared.
 
     Example:
         >>> from hbnlab.policies import FineTolerance

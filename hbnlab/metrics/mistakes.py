@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.metrics.evaluation import check_decisions
+from hbnlab.metrics.evaluation import checked_columns, look_up
 from hbnlab.records import Decisions, ExitRecords
 
 
@@ -18,13 +18,13 @@ class LcaScores:
     I(v) is the information of a node in bits, 0 for the root. 0/0 counts as 1.
 
     Attributes:
-        correct: whether the answer holds the truth.
+        correct: whether the answer contains the true class.
         information: I(answer).
         precision: I(lca) / I(answer), in [0, 1]; 1 for a right answer.
         recall: I(lca) / I(truth), in [0, 1].
         f1: harmonic mean of the two, 0 where both are 0.
         distance: I(truth) + I(answer) - 2 I(lca), in bits.
-        height: levels from the finest up to the lca: 0 where it is the truth itself.
+        height: number of levels from the finest up to the lca: 0 where that is the true class.
 
     Example:
         >>> from hbnlab.records import simulated_records
@@ -58,7 +58,7 @@ def lca_scores(
 
     Args:
         level_index: level of each answer; -1 = the root, which says nothing and is never wrong.
-        prediction: class within that level; of no meaning for the root.
+        prediction: class within that level; ignored for the root.
         labels: the true class at every level.
         hierarchy: the tree of both.
 
@@ -70,18 +70,16 @@ def lca_scores(
         >>> bool((scores.precision[scores.correct] == 1).all())
         True
     """
-    bits = [hierarchy.information(level).to(labels.device) for level in range(hierarchy.num_levels)]
-    said = torch.zeros(len(labels), device=labels.device)
-    shared = said.clone()
-    lca = torch.full_like(level_index, -1)
-    for level in range(hierarchy.num_levels):
-        exact = level_index == level
-        said[exact] = bits[level][prediction[exact]]
-        below = level_index >= level
-        agrees = below & (_lifted(level_index, prediction, level, hierarchy) == labels[:, level])
+    depth = range(hierarchy.num_levels)
+    bits = {level: hierarchy.information(level).to(labels.device) for level in depth}
+    said = look_up(bits, level_index, prediction)
+    shared, lca = torch.zeros_like(said), torch.full_like(level_index, -1)
+    for level in depth:
+        above = {source: hierarchy.ancestors(level, source) for source in depth[level:]}
+        agrees = look_up(above, level_index, prediction, missing=-1) == labels[:, level]
         lca[agrees] = level
         shared[agrees] = bits[level][labels[agrees, level]]
-    truth = bits[-1][labels[:, -1]]
+    truth = bits[hierarchy.finest][labels[:, -1]]
     precision = torch.where(said > 0, shared / said, 1.0)
     recall = torch.where(truth > 0, shared / truth, 1.0)
     return LcaScores(
@@ -97,13 +95,15 @@ def lca_scores(
 
 @dataclass(frozen=True, kw_only=True)
 class Severity:
-    """How severe mistakes are; a mean over mistakes only rewards making many harmless ones.
+    """How severe mistakes are, over the mistakes and over all images.
+
+    A mean over the mistakes only would reward making many harmless ones.
 
     Attributes:
         mistake_rate: share of wrong answers.
         height_of_mistakes: mean height of the lca over the wrong answers, 0 without any.
         height_over_all: sum of the heights over the wrong answers, divided by the number of all
-            images: a right answer adds 0, also a coarse one.
+            images: a right answer adds 0, even a coarse one.
         distance_over_all: mean distance in bits over all images, including what a right but coarse
             answer leaves unsaid.
         precision: mean over all images.
@@ -139,14 +139,8 @@ def severity(decisions: Decisions, records: ExitRecords) -> Severity:
         >>> round(severity(decisions, records).height_of_mistakes, 2)
         1.94
     """
-    check_decisions(decisions, records)
-    device = records.labels.device
-    scores = lca_scores(
-        decisions.level_index.to(device),
-        decisions.prediction.to(device),
-        records.labels,
-        records.hierarchy,
-    )
+    _, levels, prediction, _ = checked_columns(decisions, records)
+    scores = lca_scores(levels, prediction, records.labels, records.hierarchy)
     mistakes = int((~scores.correct).sum())
     total = int(scores.height[~scores.correct].sum())
     return Severity(
@@ -158,21 +152,6 @@ def severity(decisions: Decisions, records: ExitRecords) -> Severity:
         recall=_mean(scores.recall),
         f1=_mean(scores.f1),
     )
-
-
-def _lifted(
-    level_index: Int[Tensor, " answer"],
-    prediction: Int[Tensor, " answer"],
-    level: int,
-    hierarchy: Hierarchy,
-) -> Int[Tensor, " answer"]:
-    """The class at ``level`` that holds each answer; -1 for an answer above that level."""
-    lifted = torch.full_like(prediction, -1)
-    for source in range(level, hierarchy.num_levels):
-        here = level_index == source
-        table = hierarchy.ancestors(level, source).to(prediction.device)
-        lifted[here] = table[prediction[here]]
-    return lifted
 
 
 def _mean(values: Float[Tensor, " answer"]) -> float:

@@ -19,11 +19,11 @@ class Overlap:
         coefficient: area under the lower of the two densities, in [0, 1]: 0 = apart, 1 = the same.
         auroc: probability that a fine entropy exceeds a coarse one, where ties count half.
         share_under_quantile: share of the fine entropies strictly under the quantile of the coarse.
-        quantile: which one.
+        quantile: which quantile that is; 0.5 is the median.
         normalised: whether each entropy was divided by its ceiling ln(classes); without, the two
             heads are compared on different scales.
-        batch_size: number of images per value, of which the mean is taken; 1 = single images. The
-            study's figure 5 shows means of 64, which overlap far less than images do.
+        batch_size: number of images averaged per value; 1 = single images. The study's figure 5
+            shows means of 64, which overlap far less than single images do.
 
     Example:
         >>> from hbnlab.records import simulated_records
@@ -51,14 +51,14 @@ def uncertainty_overlap(
     quantile: float = 0.5,
     bins: int = 50,
 ) -> Overlap:
-    """Compares the entropies of the finest and a coarse head of one exit.
+    """Compare the entropies of the finest and a coarse head of one exit.
 
     Args:
         records: with both heads at the exit.
         exit_index: from 0.
         coarse_level: level of the coarse head.
         normalised: divide each entropy by ln(classes of its head).
-        batch_size: compare means over so many consecutive images, the last over what is left.
+        batch_size: compare means over this many consecutive images, the last over the rest.
         quantile: of the coarse entropies, for ``share_under_quantile``.
         bins: of the histograms that stand for the densities, of equal width over the range of
             both; fewer values need fewer bins.

@@ -1,4 +1,4 @@
-"""Results that others published, exit by exit, in a form that can stand beside ours."""
+"""Published results, exit by exit, in a form that can be compared with ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def reference_curve(
         num_exits: number of exits of our network; with a single one, the final exit is meant.
 
     Raises:
-        ValueError: when nothing was published for the network, naming those there are.
+        ValueError: when nothing was published for the network; the message lists those there are.
 
     Example:
         >>> final = {"accuracy": [50.0], "hierarchical_accuracy": [60.0], "specificity": [1.0]}

@@ -19,7 +19,7 @@ class OperatingRegion:
     Attributes:
         low: the tolerance up to which specificity is 0 (or, with less than full coverage, small).
         high: the tolerance above which it is 1 (or nearly).
-        batch_size: images per decision; 1 = every image decides alone.
+        batch_size: images per decision; 1 = every image decides by itself.
 
     Example:
         >>> round(OperatingRegion(low=-0.2, high=0.9, batch_size=1).width, 2)
@@ -67,7 +67,7 @@ def operating_region(
 ) -> OperatingRegion:
     """The tolerances over which the specificity of one exit rises from 0 to 1.
 
-    It narrows as the batch grows, since it then measures the spread of batch means and not of
+    It narrows as the batch grows, since it then measures the spread of batch means instead of
     images; the study's regions are those of batches of 512.
 
     Args:

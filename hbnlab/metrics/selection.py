@@ -10,13 +10,13 @@ from hbnlab.metrics.evaluation import Evaluation
 from hbnlab.types import Number
 
 _SLACK = 1e-9
-"""A percentage that was typed need not equal the share to the last binary digit."""
+"""A typed percentage need not equal the share to the last binary digit."""
 
 
 def pareto_front(
     evaluations: Sequence[Evaluation], *, gain: str = "accuracy", cost: str = "mean_macs"
 ) -> list[int]:
-    """Indices of the evaluations on the Pareto front: no other costs no more and gains more.
+    """Indices of the evaluations on the Pareto front: no other gains more for the same cost or less.
 
     Args:
         evaluations: of different policies.
@@ -24,7 +24,7 @@ def pareto_front(
         cost: name of the number that should be small.
 
     Returns:
-        Indices by rising cost, and so by rising gain; of equal evaluations the first.
+        Indices in order of cost, and so of gain, both rising; of equal evaluations only the first.
 
     Example:
         >>> from hbnlab.metrics import sweep
@@ -52,8 +52,8 @@ class Constraints:
     """What the evaluation of a policy must satisfy.
 
     Attributes:
-        accuracy: lowest share right at the level of the answer, in [0, 1].
-        specificity: lowest share answered at the finest level, in [0, 1].
+        accuracy: lowest share of answers that are right at their own level, in [0, 1].
+        specificity: lowest share of answers at the finest level, in [0, 1].
         flops: most FLOPs per image on average, 0 or more.
 
     Raises:
@@ -86,7 +86,7 @@ class Constraints:
         return self._is_specific(result) and self._is_accurate(result) and is_cheap
 
     def alternative(self, results: Sequence[Evaluation]) -> str:
-        """What can be had among evaluations of which none satisfies them, in a sentence."""
+        """The best that these evaluations offer, in a sentence, for when none of them satisfies all."""
         specific = [result for result in results if self._is_specific(result)]
         if not specific:
             return f"The highest specificity is {percent(max(r.specificity for r in results))}."
@@ -113,9 +113,9 @@ def best(
 
     Args:
         evaluations: of different policies, on validation records.
-        constraints: what it must satisfy.
-        prefer: ``"accuracy"``: the most accurate; ``"cost"``: the one with the fewest FLOPs. Of
-            equals the most informative, then the better one by the other criterion.
+        constraints: what the chosen one must satisfy.
+        prefer: ``"accuracy"``: the most accurate; ``"cost"``: the one with the fewest FLOPs. Ties
+            go to the most informative, then to the better one by the other criterion.
 
     Example:
         >>> from hbnlab.metrics import sweep

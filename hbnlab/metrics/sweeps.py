@@ -1,4 +1,4 @@
-"""Many policies on the same records."""
+"""Evaluate many policies on the same records."""
 
 from collections.abc import Sequence
 from functools import cache, partial
@@ -12,6 +12,7 @@ from hbnlab.metrics.evaluation import (
     answer_columns,
     batch_specificity,
     summarise,
+    sums_by_cell,
 )
 from hbnlab.policies import ExitView, Policy
 from hbnlab.records import ExitRecords
@@ -22,12 +23,11 @@ def sweep(
 ) -> list[Evaluation]:
     """Evaluate many policies, each exactly as ``evaluate(policy.decide(records), records)``.
 
-    Scores, and what the answer of each cell to each image is worth, are worked out once for all
-    policies.
+    Scores, and what each cell's answer to each image is worth, are computed once for all policies.
 
     Args:
-        policies: any; the result has their order.
-        records: what they decide about.
+        policies: any policies; the results are in the same order.
+        records: what they decide on.
         batch_size: as in ``evaluate``.
 
     Raises:
@@ -49,14 +49,8 @@ def sweep(
     for policy in policies:
         policy.check_fits(records.head_mask, records.hierarchy, records.has_gate)
         leaving = {(e, level): leaves for e, level, leaves in policy.leaving(records, view_at)}
-        sums = [columns[cell] @ leaves.to(columns[cell]) for cell, leaves in leaving.items()]
-        by_cell = dict(zip(leaving, torch.stack(sums).long().tolist(), strict=True))
-        share = None
-        if batch_size is not None:
-            is_finest = torch.zeros_like(records.labels[:, 0], dtype=torch.bool)
-            for (_, level), leaves in leaving.items():
-                is_finest |= leaves & (level == records.hierarchy.finest)
-            share = batch_specificity(is_finest, batch_size)
+        by_cell = sums_by_cell(leaving, columns)
+        share = batch_specificity(leaving, records, batch_size)
         costs = policy.macs_to_exits(records)
         total_macs = sum(costs[exit_index] * row[0] for (exit_index, _), row in by_cell.items())
         results.append(summarise(records, by_cell, total_macs, share))
@@ -93,8 +87,6 @@ def sweep_table(policies: Sequence[Policy], records: ExitRecords, *, batch_size:
 
 
 def _columns(records: ExitRecords, exit_index: int, level: int) -> Float[Tensor, "value sample"]:
-    """What the answer of one cell to each image is worth, as numbers that can be summed."""
+    """What the answer of one cell to each image is worth."""
     prediction = records.prediction[:, exit_index, level]
-    columns = answer_columns(torch.full_like(prediction, level), prediction, records)
-    # Sums of zeros and ones are exact in single precision up to 2^24.
-    return columns.float() if len(records) < 2**24 else columns.double()
+    return answer_columns(torch.full_like(prediction, level), prediction, records)
