@@ -14,7 +14,7 @@ _NAMES = ("correct", "information", "precision", "recall", "f1")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OperatingCurve:
-    """Mean scores when each answer is the most informative node with a probability of theta or more.
+    """Mean scores when each answer is the most informative node with a probability >= theta.
 
     Point n holds for theta from ``theta[n]`` down to, but excluding, ``theta[n + 1]``. The first is
     the root for every image: no information, never wrong.

@@ -32,8 +32,8 @@ class Evaluation:
         study_macs: the same, counting every branch on the way as the study does, including those
             that the policy never consults.
         shares: share of the images answered at each (exit, level).
-        batch_specificity: mean of the specificities of all batches, None without a batch size; the
-            study averages this way, which differs from ``specificity`` when the last batch is short.
+        batch_specificity: mean of the specificities of all batches, None without a batch size. The
+            study averages this way, which differs from ``specificity`` after a short last batch.
 
     Example:
         >>> from hbnlab.policies import FineTolerance

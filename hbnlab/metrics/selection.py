@@ -16,7 +16,7 @@ _SLACK = 1e-9
 def pareto_front(
     evaluations: Sequence[Evaluation], *, gain: str = "accuracy", cost: str = "mean_macs"
 ) -> list[int]:
-    """Indices of the evaluations on the Pareto front: no other gains more for the same cost or less.
+    """Indices of the evaluations on the Pareto front: no other gains more and costs no more.
 
     Args:
         evaluations: of different policies.
@@ -86,7 +86,7 @@ class Constraints:
         return self._is_specific(result) and self._is_accurate(result) and is_cheap
 
     def alternative(self, results: Sequence[Evaluation]) -> str:
-        """The best that these evaluations offer, in a sentence, for when none of them satisfies all."""
+        """The best that these evaluations offer, in a sentence, for when none satisfies all."""
         specific = [result for result in results if self._is_specific(result)]
         if not specific:
             return f"The highest specificity is {percent(max(r.specificity for r in results))}."
