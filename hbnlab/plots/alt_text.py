@@ -19,6 +19,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+# With these, the bytes would depend on the version of matplotlib and on the date.
+_WITHOUT_METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+
 Drawing = Axes | np.ndarray | Figure
 """What a figure function of this package returns, or a figure that several of them drew on."""
 
@@ -34,7 +37,7 @@ def set_description(axes: Axes | np.ndarray, text: str) -> None:
         'Two lines that cross at 3.'
         >>> plt.close(figure)
     """
-    for ax in _all_axes(axes):
+    for ax in all_axes(axes):
         ax.set_label(" ".join(text.split()))
 
 
@@ -48,7 +51,7 @@ def describe(axes: Drawing) -> str:
     Raises:
         ValueError: when none of them drew there.
     """
-    labels = [str(ax.get_label()) for ax in _all_axes(axes)]
+    labels = [str(ax.get_label()) for ax in all_axes(axes)]
     # Matplotlib names the axes of colour bars "<colorbar>".
     found = [text for text in dict.fromkeys(labels) if text and not text.startswith("<")]
     if not found:
@@ -108,7 +111,7 @@ def to_html(axes: Drawing, *, dpi: int = 110) -> HtmlFigure:
         ValueError: for a figure without a description; it is closed all the same.
     """
     with _closing(axes) as (figure, words):
-        return HtmlFigure(_png(figure, dpi), words, round(figure.get_figwidth() * 100))
+        return HtmlFigure(saved(figure, "png", dpi), words, round(figure.get_figwidth() * 100))
 
 
 def to_files(axes: Drawing, *, dpi: int = 100) -> FigureFiles:
@@ -124,7 +127,7 @@ def to_files(axes: Drawing, *, dpi: int = 100) -> FigureFiles:
         ValueError: for a figure without a description; it is closed all the same.
     """
     with _closing(axes) as (figure, words):
-        return FigureFiles(svg_of(figure, dpi), _png(figure, dpi), words)
+        return FigureFiles(saved(figure, "svg", dpi), saved(figure, "png", dpi), words)
 
 
 def image_element(data: bytes, kind: str, words: str, width: int, style: str) -> str:
@@ -144,7 +147,7 @@ def figure_of(axes: Drawing) -> Figure:
     """
     if isinstance(axes, Figure):
         return axes
-    figure = next((ax.get_figure(root=True) for ax in _all_axes(axes)), None)
+    figure = next((ax.get_figure(root=True) for ax in all_axes(axes)), None)
     if not isinstance(figure, Figure):
         raise ValueError(f"Axes in a figure are expected, got {axes!r} in {figure!r}")
     return figure
@@ -160,24 +163,16 @@ def _closing(axes: Drawing) -> Iterator[tuple[Figure, str]]:
         plt.close(figure)
 
 
-def svg_of(figure: Figure, dpi: int = 100) -> bytes:
-    """The content of an SVG file of a figure; equal figures give equal bytes."""
-    # Text as outlines would make up most of a file; without the salt the ids are random. The
+def saved(figure: Figure, kind: str, dpi: int = 100) -> bytes:
+    """The content of an SVG or PNG file of a figure; equal figures give equal bytes."""
+    file = io.BytesIO()
+    # Text as outlines would make up most of an SVG; without the salt its ids are random. The
     # settings hold within this block only.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hbnlab"}):
-        return _saved(figure, "svg", dpi, {"Date": None, "Creator": None})
-
-
-def _png(figure: Figure, dpi: int) -> bytes:
-    # Without the metadata equal figures are equal bytes, whatever version of matplotlib drew them.
-    return _saved(figure, "png", dpi, {"Software": None})
-
-
-def _saved(figure: Figure, kind: str, dpi: int, metadata: dict[str, None]) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=dpi, metadata=metadata)
+        figure.savefig(file, format=kind, dpi=dpi, metadata=_WITHOUT_METADATA[kind])
     return file.getvalue()
 
 
-def _all_axes(axes: Drawing) -> Iterable[Axes]:
+def all_axes(axes: Drawing) -> Iterable[Axes]:
+    """The Axes of a drawing, one after the other."""
     return axes.axes if isinstance(axes, Figure) else np.ravel(np.asarray(axes, dtype=object))

@@ -5,8 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from hbnlab.plots.alt_text import set_description
-from hbnlab.plots.canvas import light_grid, one_axes
+from hbnlab.plots.canvas import finish, one_axes
 from hbnlab.plots.palette import BLACK, series_style
 from hbnlab.types import Number
 
@@ -31,7 +30,9 @@ def bench_bars(result: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     rows = [row for row in result.get("rows", ()) if row["limits"]]
     if not rows:
         raise ValueError("a benchmark with at least one limit is expected, got none")
-    ax = one_axes(ax, (9.0, 0.6 * len(rows) + 1.4))
+    size = (9.0, 0.6 * len(rows) + 1.4)
+    x = "share of the limit named at the bar"
+    ax = one_axes(ax, size, x=x, y="comparison", percent="x")
     values = []
     for y, row in enumerate(rows):
         name, limit = next(iter(row["limits"].items()))
@@ -43,16 +44,11 @@ def bench_bars(result: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     ax.axvline(1.0, color=BLACK, linewidth=1)
     ax.set_yticks(range(len(rows)), [row["name"] for row in rows])
     ax.invert_yaxis()
-    ax.set(xlabel="share of the limit named at the bar", ylabel="comparison", xlim=(0, 1.75))
-    ax.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
-    light_grid(ax, percent="x")
+    ax.set(xlim=(0, 1.75), xticks=[0, 0.25, 0.5, 0.75, 1.0])
     ax.grid(visible=False, axis="y")
-    handles, labels = ax.get_legend_handles_labels()
-    known = dict(zip(labels, handles, strict=True))
+    words = f"Benchmark, each comparison beside its limit: {'; '.join(values)}."
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2, "frameon": False}
-    ax.legend(known.values(), known.keys(), fontsize=8, **place)
-    set_description(ax, f"Benchmark, each comparison beside its limit: {'; '.join(values)}.")
-    return ax
+    return finish(ax, words, handlelength=2.0, **place)
 
 
 def _draw_row(ax: Axes, y: int, row: Mapping[str, Any], limit: Number) -> None:

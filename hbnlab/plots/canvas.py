@@ -1,7 +1,7 @@
-"""What figures are drawn on and share: Axes, axes in per cent, legends, and common phrases."""
+"""What figures share: Axes with their labels, axes in per cent, the last steps, and phrases."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,15 +13,12 @@ from torch import Tensor
 
 from hbnlab.formatting import plural
 from hbnlab.metrics import PublishedResults, ReferenceCurve, reference_curve
-from hbnlab.plots.alt_text import set_description
+from hbnlab.plots.alt_text import all_axes, figure_of, set_description
 from hbnlab.records import ExitRecords
 
 FLOPS_LABEL = "FLOPs per image (millions)"
 SPECIFICITY_LABEL = "specificity (share of fine answers)"
 TOLERANCE_LABEL = "fine tolerance (nats)"
-
-LEGEND: dict[str, Any] = {"fontsize": 8, "handlelength": 3.5}
-"""For every legend with lines: long enough to show the longest dashes whole."""
 
 PLAIN_TEXT: dict[str, Any] = {"parse_math": False}
 """For texts with class names: two dollar signs in a name do not make a formula of it."""
@@ -33,13 +30,23 @@ WIDEST = 10.0
 """The widest that a figure becomes, in inches; that is as much as a page holds."""
 
 _MOST_WIDE_PANELS = 4  # of so many side by side, each has room for one line of text
+_LEGEND: dict[str, Any] = {"fontsize": 8, "handlelength": 3.5}  # shows the longest dashes whole
+
+_Drawn = TypeVar("_Drawn", Axes, np.ndarray)
 
 
-def one_axes(ax: Axes | None, size: tuple[float, float] = (7.0, 4.5)) -> Axes:
-    """The Axes given, or those of a new figure of this size in inches."""
-    if ax is None:
-        _, ax = plt.subplots(figsize=size, layout="constrained")
-    return ax
+def one_axes(
+    ax: Axes | None, size: tuple[float, float], *, x: str = "", y: str = "", percent: str = ""
+) -> Axes:
+    """The Axes given, or those of a new figure of this size in inches; labels as in ``many_axes``.
+
+    Example:
+        >>> one_axes(None, (5.0, 3.0), x="exit", y="accuracy").get_xlabel()
+        'exit'
+    """
+    given = None if ax is None else [ax]
+    labels = {"x": x, "y": [y], "percent": percent}
+    return many_axes(given, (1, 1), size[1], width=size[0], **labels)[0, 0]
 
 
 def many_axes(
@@ -48,6 +55,9 @@ def many_axes(
     height: float,
     *,
     width: float = 4.5,
+    x: str = "",
+    y: Sequence[str] = (),
+    percent: str = "",
     **layout: Any,
 ) -> np.ndarray:
     """The Axes given, or those of a new figure, as an array (row, column).
@@ -56,7 +66,11 @@ def many_axes(
         axes: one for each panel, or None.
         shape: numbers of rows and columns.
         height: of one panel of a new figure, in inches.
-        width: of one panel, in inches; less where the figure would become too wide.
+        width: of one panel, in inches; less where several side by side would become too wide.
+        x: label of the horizontal axes, below the lowest row, of narrow panels only once; panels
+            with labels have a light grid.
+        y: labels of the vertical axes, one per row from above, left of the first column.
+        percent: as in ``light_grid``.
         **layout: of a new figure, as ``plt.subplots`` takes it, such as ``sharex=True``.
 
     Raises:
@@ -67,26 +81,27 @@ def many_axes(
         _, grid = plt.subplots(
             rows,
             columns,
-            figsize=(min(width * columns, WIDEST), height * rows),
+            figsize=(min(width * columns, max(width, WIDEST)), height * rows),
             layout="constrained",
             squeeze=False,
             **layout,
         )
-        return grid
-    given = np.asarray(axes, dtype=object)
-    if given.size != rows * columns:
-        raise ValueError(
-            f"axes must be {rows} x {columns}, one per panel, got {given.size} of them "
-            f"in shape {given.shape}"
-        )
-    return given.reshape(rows, columns)
-
-
-def name_columns(row: np.ndarray, label: str) -> None:
-    """Name the horizontal axis of each panel in a row; of narrow ones only that in the middle."""
-    narrow = len(row) > _MOST_WIDE_PANELS
-    for ax in [row[len(row) // 2]] if narrow else row:
-        ax.set_xlabel(label)
+    else:
+        grid = np.asarray(axes, dtype=object)
+        if grid.size != rows * columns:
+            raise ValueError(
+                f"axes must be {rows} x {columns}, one per panel, got {grid.size} of them "
+                f"in shape {grid.shape}"
+            )
+        grid = grid.reshape(rows, columns)
+    if x:
+        for ax in grid[-1] if columns <= _MOST_WIDE_PANELS else [grid[-1, columns // 2]]:
+            ax.set_xlabel(x)
+        for ax, label in zip(grid[:, 0], y, strict=False):
+            ax.set_ylabel(label)
+        for ax in grid.flat:
+            light_grid(ax, percent)
+    return grid
 
 
 def panel_title(ax: Axes, columns: int, size: float, name: str, *numbers: str) -> None:
@@ -102,32 +117,41 @@ def as_percent(*axis: Axis) -> None:
         one.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
 
 
-def finish(grid: np.ndarray, words: str, *, is_new: bool, columns: int = 5) -> np.ndarray:
-    """Describe a figure and give its panels one legend; then it is done.
+def finish(
+    drawn: _Drawn, words: str, *, below: bool = False, columns: int = 5, **legend: Any
+) -> _Drawn:
+    """Describe a figure and give its panels one legend if they have labels; then it is done.
 
-    The legend stands under a new figure, in as many columns as there is room for, up to
-    ``columns``; on Axes that were given it stands in the last panel.
+    Args:
+        drawn: the Axes.
+        words: the description.
+        below: whether the legend stands below a new figure, in as many columns as there is room
+            for; else it stands in the last panel.
+        columns: at most, below a figure.
+        **legend: of a legend in a panel, as ``Axes.legend`` takes it.
 
     Returns:
         the Axes.
     """
-    set_description(grid, words)
+    set_description(drawn, words)
+    panels = list(all_axes(drawn))
     entries: dict[str, Artist] = {}
-    for ax in grid.flat:
+    for ax in panels:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    handles, labels = list(entries.values()), list(entries)
-    if not is_new:
-        grid.flat[-1].legend(handles, labels, **LEGEND)
-        return grid
-    figure = grid.flat[0].get_figure(root=True)
+    if not entries:
+        return drawn
+    named = {"handles": list(entries.values()), "labels": list(entries)} | _LEGEND | legend
+    if not below:
+        panels[-1].legend(**named)
+        return drawn
+    figure = figure_of(drawn)
     for wide in range(columns, 0, -1):
-        legend = figure.legend(handles, labels, loc="outside lower center", ncols=wide, **LEGEND)
-        if legend.get_window_extent().width <= figure.bbox.width:
+        under = figure.legend(**named, loc="outside lower center", ncols=wide)
+        if wide == 1 or under.get_window_extent().width <= figure.bbox.width:
             break
-        if wide > 1:
-            legend.remove()
-    return grid
+        under.remove()
+    return drawn
 
 
 def light_grid(ax: Axes, percent: str = "") -> None:

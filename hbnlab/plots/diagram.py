@@ -13,8 +13,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon
 
 from hbnlab.formatting import millions, percent
 from hbnlab.metrics import Evaluation, evaluate
-from hbnlab.plots.alt_text import set_description
-from hbnlab.plots.canvas import WIDEST, describe_records, one_axes
+from hbnlab.plots.canvas import WIDEST, describe_records, finish, one_axes
 from hbnlab.plots.palette import BLACK, GREY, level_style
 from hbnlab.records import Decisions, ExitRecords
 from hbnlab.types import Number
@@ -64,8 +63,7 @@ def network_diagram(decisions: Decisions, records: ExitRecords, *, ax: Axes | No
         f"{percent(result.specificity)}, {millions(result.mean_flops)} MFLOPs per image",
         fontsize=9,
     )
-    set_description(ax, _words(records, result))
-    return ax
+    return finish(ax, _words(records, result))
 
 
 def drawing_size(records: ExitRecords) -> tuple[float, float]:

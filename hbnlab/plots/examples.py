@@ -72,7 +72,7 @@ def example(
         for exit_index, level in records.cells
     )
     words = f"Image {index} ({', '.join(truth)}) and its most probable classes: {answers}."
-    return finish(grid, words, is_new=axes is None)
+    return finish(grid, words, below=axes is None)
 
 
 def _panels(axes: AxesGrid | None, number: int) -> np.ndarray:

@@ -3,22 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hbnlab.formatting import millions, percent, plural
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.metrics import Evaluation, PublishedResults, ReferenceCurve, cell_table, sweep
-from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     FLOPS_LABEL,
-    LEGEND,
     SPECIFICITY_LABEL,
     as_percent,
     describe_records,
     finish,
-    light_grid,
     one_axes,
     published_words,
     reference_curves,
@@ -53,7 +49,8 @@ def exits_and_policies(
         'FLOPs per image (millions)'
     """
     rows, results = cell_table(records), sweep(policies, records)
-    ax = one_axes(ax, (7.5, 4.6))
+    y = "accuracy at the level of the answer"
+    ax = one_axes(ax, (7.5, 4.6), x=FLOPS_LABEL, y=y, percent="y")
     for level, name, x, y in _exit_lines(rows, records.hierarchy):
         style = level_style(level, records.hierarchy.num_levels)
         ax.plot(x, y, **style.line, markersize=7, label=f"exits, {name}")
@@ -61,12 +58,8 @@ def exits_and_policies(
         _note_exit(ax, row, rows, results)
     if results:
         _draw_policies(ax, rows, policies, results)
-    ax.set(xlabel=FLOPS_LABEL, ylabel="accuracy at the level of the answer")
     ax.margins(0.1)
-    light_grid(ax, percent="y")
-    ax.legend(**LEGEND)
-    set_description(ax, _words(records, rows, results))
-    return ax
+    return finish(ax, _words(records, rows, results))
 
 
 def accuracy_against_flops(
@@ -101,7 +94,8 @@ def accuracy_against_flops(
     if not networks:
         raise ValueError("networks must hold the records of at least one network, got none")
     curves = {name: reference_curves(published, name, r.num_exits) for name, r in networks.items()}
-    is_new, ax = ax is None, one_axes(ax, (8.0, 4.8))
+    is_new = ax is None
+    ax = one_axes(ax, (8.0, 4.8), x=FLOPS_LABEL, y="accuracy", percent="y")
     best_heads = []
     for number, (name, records) in enumerate(networks.items()):
         rows = cell_table(records)
@@ -116,11 +110,8 @@ def accuracy_against_flops(
         )
     if published is not None:
         _logarithmic(ax)
-    ax.set(xlabel=FLOPS_LABEL, ylabel="accuracy")
-    light_grid(ax, percent="y")
     words = f"Accuracy of every head against FLOPs: {'; '.join(best_heads)}."
-    finish(np.array([ax]), words + published_words(published), is_new=is_new, columns=4)
-    return ax
+    return finish(ax, words + published_words(published), below=is_new, columns=4)
 
 
 def _exit_lines(

@@ -10,13 +10,13 @@ from matplotlib.patches import Rectangle
 
 from hbnlab.formatting import percent, spoken
 from hbnlab.metrics import Confusion, Reliability, confusion, failure_auroc, reliability
-from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
     PLAIN_TEXT,
     AxesGrid,
     array,
     as_percent,
     describe_records,
+    finish,
     light_grid,
     many_axes,
     one_axes,
@@ -79,14 +79,13 @@ def confusion_matrix(
     ax.set(xlabel=f"{name} class answered", ylabel=f"true {name} class")
     ax.set_title(f"exit {exit_index + 1}, {name}")
     right = percent(float(counts.trace() / counts.sum()))
-    set_description(
+    return finish(
         ax,
         f"Confusion matrix of exit {exit_index + 1} {name} over {len(counts)} classes "
         f"({describe_records(records)}): {right} on the diagonal; "
         f"{percent(matrix.within_blocks)} of the mistakes lie within the "
         f"{len(matrix.block_sizes)} boxed coarse classes.",
     )
-    return ax
 
 
 def reliability_diagrams(
@@ -136,8 +135,7 @@ def reliability_diagrams(
     for ax in grid[:, 0]:
         ax.set_ylabel("accuracy")
     words = f"Accuracy against confidence of every head ({describe_records(records)})"
-    set_description(grid, f"{words}: {'; '.join(heads)}.")
-    return grid
+    return finish(grid, f"{words}: {'; '.join(heads)}.")
 
 
 def _name_classes(ax: Axes, matrix: Confusion, ends: np.ndarray) -> None:

@@ -10,12 +10,10 @@ from matplotlib.ticker import MaxNLocator
 from hbnlab.formatting import percent, plural
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.history import History, SplitName
-from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
-    LEGEND,
     AxesGrid,
+    as_percent,
     finish,
-    light_grid,
     many_axes,
     one_axes,
 )
@@ -62,25 +60,25 @@ def training_curves(
     if not trained.epochs:
         raise ValueError("a history with epochs of training is expected, got none")
     curves = {quantity: list(_curves(trained, hierarchy, quantity, split)) for quantity in _PANELS}
-    grid = many_axes(axes, (2, 2), 2.9, width=4.2, sharex=True)
+    grid = many_axes(axes, (2, 2), 2.9, width=4.2, x="epoch", sharex=True)
     numbers = [epoch.number for epoch in trained.epochs]
     losses = [epoch.loss for epoch in trained.epochs]
     for ax, (quantity, label) in zip(grid.flat, _PANELS.items(), strict=True):
         for name, style, values in curves[quantity]:
             ax.plot(numbers, values, **style.line, markersize=3.5, label=name)
         ax.set(ylabel=label)
+        _epoch_axis(ax, numbers)
         if quantity == "loss":
             ax.plot(numbers, losses, color=GREY, linewidth=2.5, alpha=0.5, label="joint loss")
-        _epoch_axis(ax, numbers, percent="" if quantity == "loss" else "y")
-    for ax in grid[1]:
-        ax.set_xlabel("epoch")
+        else:
+            as_percent(ax.yaxis)
     images = "validation" if split == "val" else "training"
     last = "; ".join(f"{name} {percent(values[-1])}" for name, _, values in curves["top1"])
     words = (
         f"Training curves over {plural(len(numbers), 'epoch')}: joint loss from {losses[0]:.2f} "
         f"to {losses[-1]:.2f}; top-1 accuracy on {images} images at the end: {last}."
     )
-    return finish(grid, words, is_new=axes is None, columns=4)
+    return finish(grid, words, below=axes is None, columns=4)
 
 
 def post_training_curve(history: History, *, ax: Axes | None = None) -> Axes:
@@ -101,7 +99,7 @@ def post_training_curve(history: History, *, ax: Axes | None = None) -> Axes:
     tuned = history.of_phase("post-train").epochs
     if not tuned:
         raise ValueError("a history with epochs of post-training is expected, got none")
-    ax = one_axes(ax, (6.0, 3.8))
+    ax = one_axes(ax, (6.0, 3.8), x="epoch of post-training", y="accuracy x specificity (0 to 1)")
     numbers = [epoch.number for epoch in tuned]
     ends = []
     for exit_index in range(len(tuned[0].accuracy)):
@@ -109,12 +107,9 @@ def post_training_curve(history: History, *, ax: Axes | None = None) -> Axes:
         style, name = series_style(exit_index), f"exit {exit_index + 1}"
         ax.plot(numbers, product, **style.line, markersize=4, label=name)
         ends.append(f"{name} from {product[0]:.3f} to {product[-1]:.3f}")
-    ax.set(xlabel="epoch of post-training", ylabel="accuracy x specificity (0 to 1)")
     _epoch_axis(ax, numbers)
-    ax.legend(**LEGEND)
     words = f"Accuracy times specificity over {plural(len(numbers), 'epoch')} of post-training"
-    set_description(ax, f"{words}: {'; '.join(ends)}.")
-    return ax
+    return finish(ax, f"{words}: {'; '.join(ends)}.")
 
 
 def _curves(
@@ -136,7 +131,6 @@ def _curves(
         yield f"exit {exit_index + 1} {hierarchy.level_names[level]}", style, values
 
 
-def _epoch_axis(ax: Axes, numbers: list[int], percent: str = "") -> None:
-    light_grid(ax, percent)
+def _epoch_axis(ax: Axes, numbers: list[int]) -> None:
     ax.set_xlim(numbers[0] - 0.3, numbers[-1] + 0.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

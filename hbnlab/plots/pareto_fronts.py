@@ -66,7 +66,7 @@ def pareto_fronts(
         as_percent(ax.yaxis if gain == "accuracy" else bar.ax.yaxis)
         fronts.append(_words(gain, front))
     words = f"Pareto fronts of {plural(len(everything), 'operating point')} against FLOPs"
-    return finish(grid, f"{words}: {'; '.join(fronts)}.", is_new=axes is None)
+    return finish(grid, f"{words}: {'; '.join(fronts)}.", below=axes is None)
 
 
 def _scatter(

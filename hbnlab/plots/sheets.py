@@ -11,8 +11,7 @@ from torch import Tensor
 
 from hbnlab.formatting import percent, plural, spoken
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.plots.alt_text import set_description
-from hbnlab.plots.canvas import PLAIN_TEXT, array, one_axes
+from hbnlab.plots.canvas import PLAIN_TEXT, array, finish, one_axes
 from hbnlab.plots.palette import BLUE, VERMILLION
 from hbnlab.records import Decisions
 
@@ -76,8 +75,7 @@ def class_sheet(
     words = f"One image of each of {found} of the {classes} {hierarchy.level_names[-1]} classes"
     if hierarchy.num_levels > 1:
         words += f", sorted by {hierarchy.level_names[-2]} class ({hierarchy.num_classes[-2]})"
-    set_description(ax, f"{words}.")
-    return ax
+    return finish(ax, f"{words}.")
 
 
 def leaving_sheet(
@@ -136,8 +134,7 @@ def leaving_sheet(
             ax.text(x + 0.2 + _PICTURE / 2, y + 0.92, caption, **look)
         rows.append(f"{name} ({share}) shows {len(first)}, {int(right[first].sum())} of them right")
     total = plural(len(decisions), "image")
-    set_description(ax, f"The first of {total} that leave at each exit: {'; '.join(rows)}.")
-    return ax
+    return finish(ax, f"The first of {total} that leave at each exit: {'; '.join(rows)}.")
 
 
 def _siblings(hierarchy: Hierarchy) -> Iterator[tuple[str, list[tuple[int, float, float]]]]:

@@ -12,9 +12,7 @@ from hbnlab.plots.canvas import (
     AxesGrid,
     decided,
     finish,
-    light_grid,
     many_axes,
-    name_columns,
     published_words,
     reference_curves,
 )
@@ -70,18 +68,16 @@ def accuracy_against_specificity(
             from_last = exit_index - records.num_exits
             drawn.append((number, name, from_last, sweep(policies, records), curve))
     panels = max(records.num_exits for records in networks.values())
-    grid = many_axes(axes, (1, panels), 3.6, sharey=True)[0]
+    labels = {"x": SPECIFICITY_LABEL, "y": ["accuracy"], "percent": "xy"}
+    grid = many_axes(axes, (1, panels), 3.6, sharey=True, **labels)[0]
     ends = []
     for number, name, from_last, results, curve in drawn:
         _draw(grid[from_last], number, name, results, curve)
         ends.append(f"{name} at exit {panels + from_last + 1} {_ends(results)}")
     for panel, ax in enumerate(grid, start=1):
         ax.set(title=f"exit {panel}", xlim=(-0.04, 1.04))
-        light_grid(ax, percent="xy")
-    name_columns(grid, SPECIFICITY_LABEL)
-    grid[0].set_ylabel("accuracy")
     words = f"Accuracy against specificity, {decided(batch_size)}: {'; '.join(ends)}."
-    return finish(grid, words + published_words(published), is_new=axes is None)
+    return finish(grid, words + published_words(published), below=axes is None)
 
 
 def _draw(

@@ -15,9 +15,7 @@ from hbnlab.metrics import (
     operating_region,
     sweep,
 )
-from hbnlab.plots.alt_text import set_description
 from hbnlab.plots.canvas import (
-    LEGEND,
     SPECIFICITY_LABEL,
     TOLERANCE_LABEL,
     AxesGrid,
@@ -25,9 +23,7 @@ from hbnlab.plots.canvas import (
     decided,
     describe_records,
     finish,
-    light_grid,
     many_axes,
-    name_columns,
     one_axes,
     published_words,
     reference_curves,
@@ -81,22 +77,20 @@ def accuracy_against_tolerance(
     regions = [operating_region(records, exit_index, **how) for exit_index in range(exits)]
     curves = reference_curves(published, "gran-hbn", exits)
     values = _default_tolerances(regions, curves) if tolerances is None else sorted(tolerances)
-    grid = many_axes(axes, (2, exits), 2.6, sharex=True, sharey="row")
+    labels = {"x": TOLERANCE_LABEL, "y": ("accuracy", SPECIFICITY_LABEL), "percent": "y"}
+    grid = many_axes(axes, (2, exits), 2.6, sharex=True, sharey="row", **labels)
     effects = []
     for exit_index, region in enumerate(regions):
         results = sweep(policies_at_exit(records, exit_index, values, **how), records)
         _draw_column(grid[:, exit_index], values, results, region, curves[exit_index])
         grid[0, exit_index].set_title(f"exit {exit_index + 1}")
         effects.append(_effect(exit_index, results, region))
-    name_columns(grid[1], TOLERANCE_LABEL)
-    grid[0, 0].set_ylabel("accuracy")
-    grid[1, 0].set_ylabel(SPECIFICITY_LABEL)
     words = (
         f"Accuracy and specificity against the fine tolerance from {values[0]:.2f} to "
         f"{values[-1]:.2f} nats, {decided(batch_size)} ({describe_records(records)})"
     )
     words = f"{words}: {'; '.join(effects)}.{published_words(published)}"
-    return finish(grid, words, is_new=axes is None)
+    return finish(grid, words, below=axes is None)
 
 
 def operating_regions(
@@ -144,20 +138,17 @@ def operating_regions(
         ]
         for exit_index in range(records.num_exits)
     ]
-    ax = one_axes(ax, (8.0, 4.2))
+    x = "images that decide together (batch size)"
+    ax = one_axes(ax, (8.0, 4.2), x=x, y=TOLERANCE_LABEL)
     _draw_regions(ax, rows, {} if published is None else published.get("operating_region", {}))
     labels = [str(size) for size in sizes]
     if published is not None:
         labels.append(f"published, {_PUBLISHED_BATCH}")
     ax.set_xticks(range(len(labels)), labels)
-    ax.set(xlabel="images that decide together (batch size)", ylabel=TOLERANCE_LABEL)
-    light_grid(ax)
     ax.grid(False, axis="x")
-    ax.legend(**LEGEND)
     words = "Operating region of the fine tolerance against the batch size"
     words = f"{words} ({describe_records(records)}); {_widths(rows)}."
-    set_description(ax, words + published_words(published))
-    return ax
+    return finish(ax, words + published_words(published))
 
 
 def policies_at_exit(
@@ -207,7 +198,6 @@ def _draw_column(
     below.plot(tolerances, [r.specificity for r in results], color=VERMILLION)
     for ax in column:
         ax.axvspan(region.low, region.high, color=PALE, zorder=0, label="operating region")
-        light_grid(ax, percent="y")
     if curve is not None:
         look = {"color": GREY, "linestyle": ":"}
         above.plot(curve.tolerances, curve.accuracy, **look, label="published, accuracy")

@@ -8,8 +8,7 @@ from matplotlib.collections import LineCollection
 
 from hbnlab.formatting import spoken
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.plots.alt_text import set_description
-from hbnlab.plots.canvas import PLAIN_TEXT, WIDEST, one_axes
+from hbnlab.plots.canvas import PLAIN_TEXT, WIDEST, finish, one_axes
 from hbnlab.plots.palette import GREY, level_style
 
 # The drawing is laid out in characters across and classes down, so that names never overlap.
@@ -45,8 +44,7 @@ def hierarchy_tree(hierarchy: Hierarchy, *, ax: Axes | None = None) -> Axes:
         shifted = [number * starts[-1] + start for start in starts]
         _draw_header(ax, hierarchy, shifted)
         _draw_column(ax, hierarchy, column, shifted)
-    set_description(ax, _words(hierarchy))
-    return ax
+    return finish(ax, _words(hierarchy))
 
 
 def _level_starts(hierarchy: Hierarchy) -> list[float]:

@@ -15,9 +15,7 @@ from hbnlab.plots.canvas import (
     check_coarse_level,
     describe_records,
     finish,
-    light_grid,
     many_axes,
-    name_columns,
     panel_title,
 )
 from hbnlab.plots.palette import BLACK, PALE, Style, level_style
@@ -62,7 +60,12 @@ def entropies(
         on tau.
     """
     pairs = _pairs(records, batch_size, normalised, coarse_level)
-    grid = many_axes(axes, (2, len(pairs)), 2.4, sharex=True, sharey="row", height_ratios=(3, 1))
+    labels = {
+        "x": _LABELS[normalised],
+        "y": ["image" if batch_size == 1 else f"batch of {batch_size}"],
+    }
+    layout = {"sharex": True, "sharey": "row", "height_ratios": (3, 1)}
+    grid = many_axes(axes, (2, len(pairs)), 2.4, **labels, **layout)
     for pair, (above, below) in zip(pairs, grid.T, strict=True):
         for y, (name, style, values) in enumerate(pair.series):
             _scatter(above, name, style, values)
@@ -74,11 +77,7 @@ def entropies(
         below.set(ylim=(-0.6, 1.6))
         below.set_yticks([0, 1], [name for name, _, _ in pair.series])
         above.set_title(pair.name)
-        light_grid(above)
-        light_grid(below)
-    name_columns(grid[1], _LABELS[normalised])
-    grid[0, 0].set_ylabel("image" if batch_size == 1 else f"batch of {batch_size}")
-    return finish(grid, _words("Scatter and range", records, pairs), is_new=axes is None)
+    return finish(grid, _words("Scatter and range", records, pairs), below=axes is None)
 
 
 def entropy_densities(
@@ -111,16 +110,14 @@ def entropy_densities(
         4
     """
     pairs = _pairs(records, batch_size, normalised, coarse_level)
-    grid = many_axes(axes, (1, len(pairs)), 3.0, sharex=True, sharey=True)[0]
+    unit = "" if normalised else "1 / nat, "
+    labels = {"x": _LABELS[normalised], "y": [f"density ({unit}square-root scale)"]}
+    grid = many_axes(axes, (1, len(pairs)), 3.0, sharex=True, sharey=True, **labels)[0]
     for pair, ax in zip(pairs, grid, strict=True):
         _densities(ax, pair)
         panel_title(ax, len(pairs), 10.0, pair.name, f"overlap {pair.overlap.coefficient:.2f}")
-        light_grid(ax)
         ax.set_yscale("function", functions=(_root, np.square))
-    name_columns(grid, _LABELS[normalised])
-    unit = "" if normalised else "1 / nat, "
-    grid[0].set_ylabel(f"density ({unit}square-root scale)")
-    return finish(grid, _words("Densities", records, pairs), is_new=axes is None)
+    return finish(grid, _words("Densities", records, pairs), below=axes is None)
 
 
 _Series = tuple[str, Style, Float[np.ndarray, " value"]]

@@ -5,7 +5,7 @@ import html
 from matplotlib.figure import Figure
 
 from hbnlab.formatting import percent, spoken
-from hbnlab.plots.alt_text import image_element, svg_of
+from hbnlab.plots.alt_text import image_element, saved
 from hbnlab.plots.canvas import describe_records
 from hbnlab.plots.diagram import draw_network, drawing_size
 from hbnlab.plots.palette import level_style
@@ -73,7 +73,7 @@ def _path(trace: ImageTrace) -> str:
         values={taken: trace.decision.verdict},
     )
     width = round(100 * figure.get_figwidth())
-    return image_element(svg_of(figure), "svg+xml", trace.path, width, "max-width: 100%")
+    return image_element(saved(figure, "svg"), "svg+xml", trace.path, width, "max-width: 100%")
 
 
 def _card(trace: ImageTrace, exit_index: int) -> str:
