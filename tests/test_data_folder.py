@@ -1,4 +1,7 @@
-"""Your own images: nested folders that the tests fill with small pictures."""
+"""Your own images: folders that the tests fill with small pictures."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,10 +9,14 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from hbnlab import trees
 from hbnlab.data import TensorSplit, load
 from hbnlab.data.folder import FolderSplit
 from hbnlab.data.image_files import read_image
-from hbnlab.hierarchy import Hierarchy
+from hbnlab.hierarchy import Hierarchy, read_tree
+from hbnlab.progress import progress_bar
+
+HOWTO = Path(__file__).parents[1] / "docs" / "howto"
 
 TREE = {"cat": ["manx", "siamese"], "dog": ["collie", "poodle"]}
 SIZE = 12
@@ -139,6 +146,120 @@ def test_other_files_and_hidden_folders_are_passed_over(tmp_path):
     (tmp_path / "cat" / "manx" / ".thumbnail.png").write_bytes(b"not an image")
     (tmp_path / ".cache").mkdir()
     assert sum(len(split) for split in parts(load_small(tmp_path))) == 40
+
+
+# ------------------------------------------------------------------ flat folders and a tree
+
+# Neither the coarse nor the fine classes are in alphabetical order.
+ROWS = "kind,breed\ndog,poodle\ncat,siamese\ndog,collie\ncat,manx\n"
+
+
+def fill_flat(root, names=("collie", "manx", "poodle", "siamese"), **options):
+    return fill(root, {".": names}, **options)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    (tmp_path / "tree.csv").write_text(ROWS)
+    return tmp_path / "tree.csv"
+
+
+@pytest.mark.parametrize("parts_are_folders", [False, True])
+def test_flat_folders_get_the_tree_of_a_file_and_its_numbers(tmp_path, rows, parts_are_folders):
+    root = tmp_path / "pictures"
+    for number, part in enumerate(("train", "val", "test") if parts_are_folders else ("",)):
+        fill_flat(root / part, first=1000 * number)
+    splits = streamed(root, tree=rows)
+    assert splits.hierarchy.class_names == (
+        ("dog", "cat"),
+        ("poodle", "siamese", "collie", "manx"),
+    )
+    assert splits.hierarchy.level_names == ("kind", "breed")
+    for split in parts(splits):
+        for path, row in zip(split.paths, split.labels.tolist(), strict=True):
+            _, breed = (
+                names[i] for names, i in zip(splits.hierarchy.class_names, row, strict=True)
+            )
+            assert f"{breed}/{breed}_" in path
+        assert set(split.labels[:, -1].tolist()) == {0, 1, 2, 3}
+
+
+def test_a_tree_may_be_given_as_a_file_a_mapping_or_a_hierarchy(tmp_path, rows):
+    root = fill_flat(tmp_path / "pictures")
+    nested = {"dog": ["poodle", "collie"], "cat": ["siamese", "manx"]}
+    (tmp_path / "tree.json").write_text(json.dumps(nested))
+    tree = Hierarchy.from_dict(nested)
+    loaded = [load_small(root, tree=given) for given in (tmp_path / "tree.json", nested, tree)]
+    assert {splits.train.fingerprint for splits in loaded} == {loaded[0].train.fingerprint}
+    assert load_small(root, tree=str(rows)).hierarchy.num_classes == tree.num_classes
+
+
+def test_the_names_of_the_levels_may_be_others_than_in_the_file(tmp_path, rows):
+    splits = load_small(fill_flat(tmp_path / "pictures"), tree=rows, level_names=["a", "b"])
+    assert splits.hierarchy.level_names == ("a", "b")
+
+
+def test_one_column_is_a_tree_of_one_level(tmp_path):
+    (tmp_path / "tree.csv").write_text("breed\nmanx\npoodle\n")
+    root = fill_flat(tmp_path / "pictures", ("manx", "poodle"))
+    assert load_small(root, tree=tmp_path / "tree.csv").hierarchy.num_classes == (2,)
+
+
+def test_flat_folders_without_a_tree_are_refused_with_a_way_to_give_one(tmp_path):
+    with pytest.raises(
+        ValueError, match="holds flat classes, such as 'collie', and no tree"
+    ) as told:
+        load_small(fill_flat(tmp_path))
+    for hint in ("CSV or JSON", "--tree FILE", "one row per class from coarse to fine"):
+        assert hint in str(told.value)
+
+
+def test_a_row_without_a_folder_and_a_folder_without_a_row_are_named(tmp_path, rows):
+    root = fill_flat(tmp_path / "pictures")
+    (root / "manx").rename(root / "sphynx")
+    with pytest.raises(
+        ValueError, match=r"tree\.csv, line 5: .*pictures, got \['manx'\]; it has \['s"
+    ):
+        load_small(root, tree=rows)
+    rows.write_text(ROWS.replace("cat,manx\n", ""))
+    with pytest.raises(
+        ValueError, match=r"tree\.csv must have a row .*, got none for \['sphynx'\]"
+    ):
+        load_small(root, tree=rows)
+
+
+def test_a_tree_for_nested_folders_is_refused(tmp_path, rows):
+    root = fill(tmp_path / "pictures")
+    with pytest.raises(ValueError, match=r"for flat folders.*, got nested ones in .*: dog/collie"):
+        load_small(root, tree=rows)
+
+
+def test_the_trees_of_cifar_10_in_the_documentation_are_those_of_the_package():
+    for name, tree in (("cifar10", trees.CIFAR10), ("cifar10_three", trees.CIFAR10_THREE)):
+        read = read_tree(HOWTO / f"{name}.csv").hierarchy
+        assert (read, read.level_names) == (tree, tree.level_names)
+
+
+def test_many_images_show_a_bar_and_few_do_not(tmp_path, monkeypatch):
+    shown = []
+
+    def bar(total, description, unit, *, visible):
+        shown.append((total, description, visible))
+        return progress_bar(total, description, unit, visible=False)
+
+    monkeypatch.setattr("hbnlab.data.folder.progress_bar", bar)
+    fill(tmp_path)
+    load_small(tmp_path)
+    monkeypatch.setattr("hbnlab.data.folder._READ_AT_A_GLANCE", 10)
+    load_small(tmp_path)
+    assert shown == [
+        (28, "read train", False),
+        (4, "read val", False),
+        (8, "read test", False),
+        (28, "read train", True),
+        (4, "read val", False),
+        (8, "read test", False),
+    ]
 
 
 # ------------------------------------------------------------------ from disk, from memory

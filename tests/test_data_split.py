@@ -295,6 +295,48 @@ def test_an_option_of_other_data_sets_is_refused_and_they_are_named(name, tmp_pa
         load(name, root=root, three_levels=True)
 
 
+def test_any_data_set_takes_another_tree_of_the_same_finest_classes(monkeypatch, tmp_path):
+    register_stripes(monkeypatch, lambda: make_splits())
+    own = load("stripes")
+    fine = own.hierarchy.class_names[-1]
+    (tmp_path / "tree.csv").write_text(
+        "size,breed\n" + "".join(f"{len(name) % 2},{name}\n" for name in reversed(fine))
+    )
+    other = load("stripes", tree=tmp_path / "tree.csv")
+    assert other.hierarchy.class_names[-1] == fine[::-1]
+    assert other.hierarchy.level_names == ("size", "breed")
+    for part in ("train", "val", "test"):
+        before, after = getattr(own, part), getattr(other, part)
+        assert torch.equal(after.labels[:, -1], len(fine) - 1 - before.labels[:, -1])
+        assert torch.equal(after.images, before.images)
+        assert before.fingerprint != after.fingerprint
+
+
+def test_a_tree_of_other_classes_than_the_data_set_has_is_refused_by_line(monkeypatch, tmp_path):
+    register_stripes(monkeypatch, lambda: make_splits())
+    fine = TREE.class_names[-1]
+    (tmp_path / "tree.csv").write_text("breed\n" + "\n".join((*fine, "lynx")))
+    line = len(fine) + 2
+    with pytest.raises(ValueError, match=rf"line {line}: .* one of stripes, got \['lynx'\]"):
+        load("stripes", tree=tmp_path / "tree.csv")
+    with pytest.raises(ValueError, match=rf"the tree must have .* none for \['{fine[-1]}'\]"):
+        load("stripes", tree={"all": list(fine[:-1])})
+
+
+def test_a_tree_and_three_levels_contradict_each_other(tmp_path):
+    with pytest.raises(
+        ValueError, match="three_levels and tree are two trees for cifar10, give one"
+    ):
+        load("cifar10", tree=TREE, three_levels=True)
+
+
+def register_stripes(monkeypatch, load_stripes):
+    module = ModuleType("hbnlab.data.stripes")
+    module.load = load_stripes
+    monkeypatch.setitem(sys.modules, "hbnlab.data.stripes", module)
+    monkeypatch.setattr("hbnlab.data.NAMES", (*NAMES, "stripes"))
+
+
 def test_a_data_set_whose_load_downloads_needs_its_name_in_the_table_only(monkeypatch):
     asked = []
 
@@ -302,10 +344,7 @@ def test_a_data_set_whose_load_downloads_needs_its_name_in_the_table_only(monkey
         asked.append((root, download))
         return make_splits()
 
-    module = ModuleType("hbnlab.data.stripes")
-    module.load = load_stripes
-    monkeypatch.setitem(sys.modules, "hbnlab.data.stripes", module)
-    monkeypatch.setattr("hbnlab.data.NAMES", (*NAMES, "stripes"))
+    register_stripes(monkeypatch, load_stripes)
     load("stripes", "there", True)
     load("stripes")
     assert asked == [("there", True), (None, False)]

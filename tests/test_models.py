@@ -545,8 +545,21 @@ def test_weights_for_other_classes_of_the_same_number_are_refused(
     save_weights(tiny_network(), tmp_path / "w")
     names = (tiny_tree.class_names[0], ("a", "b", "c", "d", "e"))
     renamed = Hierarchy(tiny_tree.level_names, names, tiny_tree.parents)
-    with pytest.raises(ValueError, match=r"same numbers of classes \(2, 5\) under other names"):
+    with pytest.raises(
+        ValueError, match=r"same numbers of classes \(2, 5\) under other names .*, not '\w+/a'"
+    ):
         models.create("gran-hbn", renamed, weights=tmp_path / "w")
+
+
+def test_weights_for_another_tree_of_the_same_classes_are_refused(tmp_path):
+    tree = Hierarchy.from_dict({"pet": ["cat"], "wild": ["deer", "lynx"]})
+    save_weights(models.create("gran-hbn", tree, width=0.05), tmp_path / "w")
+    moved = Hierarchy.from_dict({"pet": ["cat", "deer"], "wild": ["lynx"]})
+    with pytest.raises(ValueError, match="such as 'wild/deer', not 'pet/deer'"):
+        models.create("gran-hbn", moved, weights=tmp_path / "w")
+    turned = Hierarchy(tree.level_names, (("wild", "pet"), tree.class_names[1]), ((), (1, 0, 0)))
+    with pytest.raises(ValueError, match="same coarse classes in another order"):
+        models.create("gran-hbn", turned, weights=tmp_path / "w")
 
 
 def test_weights_that_are_not_there_are_refused_with_those_that_are(tmp_path):

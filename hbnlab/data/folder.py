@@ -1,4 +1,4 @@
-"""Your own images in nested folders: the nesting is the tree, the innermost folders its classes."""
+"""Your own images: folders nested like the tree, or one folder per class and a tree beside them."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +15,19 @@ from hbnlab.data.batches import IMAGENET_MEAN, IMAGENET_STD
 from hbnlab.data.image_checks import check_same
 from hbnlab.data.image_files import SUFFIXES, is_image, read_images
 from hbnlab.data.split import PARTS, Split, Splits, TensorSplit
-from hbnlab.hierarchy import Hierarchy
+from hbnlab.hierarchy import GivenTree, Hierarchy, TreeSource, read_tree
+from hbnlab.progress import progress_bar
 
 _DECODED_AT_ONCE = 64
+# So many small images are read in a second; more of them show a bar.
+_READ_AT_A_GLANCE = 2000
 
 
 def load(
     root: str | Path,
     *,
     image_size: int = 32,
+    tree: TreeSource | None = None,
     level_names: Sequence[str] | None = None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
@@ -32,30 +36,30 @@ def load(
     memory_limit: int = 2**30,
     workers: int = 0,
 ) -> Splits:
-    """Load images from nested folders, such as ``root/dog/poodle/rex.jpg``.
+    """Load images from nested folders, such as ``root/dog/poodle/rex.jpg``, or from flat ones.
 
-    ``root`` holds either the tree itself or the folder ``train`` and, if you like, ``val`` and
-    ``test``, each with the whole tree. A missing part is taken at random from the training images,
-    the same fraction of every class. Files that are not images are ignored.
+    Flat folders, such as ``root/poodle/rex.jpg``, need a tree. ``root`` holds either the folders of
+    the classes or the folder ``train`` and, if you like, ``val`` and ``test``, each with all
+    classes. A missing part is a random share of the training images of each class.
 
     Args:
-        root: the outermost folder.
+        root: the outermost folder; files in it that are not images are ignored.
         image_size: height and width of the loaded images, in pixels.
-        level_names: names of the levels, coarsest first.
+        tree: of flat folders, as in ``hbnlab.data.load``; it numbers the classes.
+        level_names: names of the levels, coarsest first; None = those of the tree.
         val_fraction: fraction of each class that is held out for validation if there is no folder
             ``val``; at least one image per class.
         test_fraction: the same for testing.
-        seed: of the choice of the held-out images.
+        seed: of the choice of these images.
         augmentations: those that keep your labels. ``"flip"`` is off by default, because a
             mirrored 3 is not a digit.
-        memory_limit: up to this many bytes all images are decoded once and kept in memory; beyond
-            it they are read from disk in every epoch.
+        memory_limit: up to this many bytes of images are read once; more, once per epoch.
         workers: processes that decode images read from disk; 0 = the training process itself.
 
     Raises:
         FileNotFoundError: if ``root`` is not a folder.
-        ValueError: if the folders do not form a tree, a class has too few images, or a file cannot
-            be read: which.
+        ValueError: if the folders form no tree or not the given one, a class has too few images, or
+            a file cannot be read: which.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -70,15 +74,15 @@ def load(
         (6, 3, 3)
     """
     root = Path(root).expanduser()
-    tree, files = _list_parts(root, level_names)
-    files = _hold_out(files, {"val": val_fraction, "test": test_fraction}, tree, seed)
+    hierarchy, files = _classes(root, tree, level_names)
+    files = _hold_out(files, {"val": val_fraction, "test": test_fraction}, hierarchy, seed)
     split_of = functools.partial(
         FolderSplit, augmentations=augmentations, root=root, image_size=image_size, workers=workers
     )
-    parts = {part: split_of(part=part, **_columns(files[part], tree)) for part in PARTS}
+    parts = {part: split_of(part=part, **_columns(files[part], hierarchy)) for part in PARTS}
     if 3 * image_size**2 * sum(map(len, parts.values())) <= memory_limit:
         parts = {part: split.in_memory() for part, split in parts.items()}
-    return Splits(**parts, hierarchy=tree, name="folder")
+    return Splits(**parts, hierarchy=hierarchy, name="folder")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,8 +123,12 @@ class FolderSplit(Split):
         """The same split with all images decoded."""
         images = torch.empty((len(self), *self.image_shape), dtype=torch.uint8, device=self.device)
         batches = torch.arange(len(self)).split(_DECODED_AT_ONCE)
-        for indices, batch in zip(batches, self._read(batches), strict=True):
-            images[indices] = batch
+        with progress_bar(
+            len(self), f"read {self.part}", "image", visible=len(self) > _READ_AT_A_GLANCE
+        ) as bar:
+            for indices, batch in zip(batches, self._read(batches), strict=True):
+                images[indices] = batch
+                bar.update(len(batch))
         shared = {field.name: getattr(self, field.name) for field in fields(Split)}
         return TensorSplit(images=images, **shared)
 
@@ -146,20 +154,49 @@ ClassFiles = list[list[str]]
 """The files of one part: for each finest class a list of paths relative to the root."""
 
 
-def _list_parts(
-    root: Path, level_names: Sequence[str] | None
+def _classes(
+    root: Path, tree: TreeSource | None, level_names: Sequence[str] | None
 ) -> tuple[Hierarchy, dict[str, ClassFiles]]:
-    """The tree, and the files of each part that has a folder; without any, all are in ``train``."""
+    """The tree, and the files of each part that has a folder, in the order of its classes."""
+    nesting, files = _list_parts(root)
+    hierarchy = _tree_of(nesting, None if tree is None else read_tree(tree), root)
+    if level_names is not None:
+        hierarchy = hierarchy.with_level_names(level_names)
+    order = [nesting.class_names[-1].index(name) for name in hierarchy.class_names[-1]]
+    return hierarchy, {part: [classes[i] for i in order] for part, classes in files.items()}
+
+
+def _tree_of(nesting: Hierarchy, given: GivenTree | None, root: Path) -> Hierarchy:
+    """The tree of the classes: the nesting of the folders, or the one given for flat folders."""
+    if given is None:
+        if nesting.num_levels == 1:
+            raise ValueError(
+                f"{root} holds flat classes, such as {nesting.class_names[0][0]!r}, and no tree: "
+                "nest their folders, or give a CSV or JSON file as tree (on the command line "
+                "--tree FILE), such as one row per class from coarse to fine below a line with the "
+                "names of the levels"
+            )
+        return nesting
+    if nesting.num_levels > 1:
+        raise ValueError(
+            f"{given.source} is a tree for flat folders, one per class, got nested ones in {root}: "
+            f"{'/'.join(nesting.rows[0])}"
+        )
+    return given.for_classes(nesting.class_names[0], f"the folders in {root}")
+
+
+def _list_parts(root: Path) -> tuple[Hierarchy, dict[str, ClassFiles]]:
+    """The nesting of the folders, and the files of each part; without any part, of ``train``."""
     names = {p.name for p in root.iterdir() if p.is_dir()} if root.is_dir() else set()
     names = {name for name in names if not name.startswith(".")}
     if not names or not names <= set(PARTS):
-        tree = Hierarchy.from_folder(root, level_names)
+        tree = Hierarchy.from_folder(root)
         return tree, {"train": _list_images(root, root, tree)}
     if "train" not in names:
         raise ValueError(f"{root} must hold a folder train beside {sorted(names)}, got none")
-    tree = Hierarchy.from_folder(root / "train", level_names)
+    tree = Hierarchy.from_folder(root / "train")
     for part in sorted(names):
-        other = Hierarchy.from_folder(root / part, level_names)
+        other = Hierarchy.from_folder(root / part)
         if other != tree:
             classes = set(tree.class_names[-1]) ^ set(other.class_names[-1])
             raise ValueError(
@@ -170,7 +207,7 @@ def _list_parts(
 
 
 def _list_images(folder: Path, root: Path, tree: Hierarchy) -> ClassFiles:
-    class_folders = [folder.joinpath(*names) for names in _lineages(tree)]
+    class_folders = [folder.joinpath(*names) for names in tree.rows]
     above = {p for path in class_folders for p in path.parents if p.is_relative_to(folder)}
     stray = [p for parent in above for p in parent.iterdir() if is_image(p)]
     if stray:
@@ -184,12 +221,6 @@ def _list_images(folder: Path, root: Path, tree: Hierarchy) -> ClassFiles:
             )
         files.append(sorted(path.relative_to(root).as_posix() for path in found))
     return files
-
-
-def _lineages(tree: Hierarchy) -> list[list[str]]:
-    """The names of each finest class and its ancestors, coarsest first."""
-    table = tree.label_table(torch.arange(tree.num_classes[-1])).tolist()
-    return [[names[i] for names, i in zip(tree.class_names, row, strict=True)] for row in table]
 
 
 def _hold_out(

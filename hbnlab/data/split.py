@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -295,6 +296,25 @@ class Splits:
     def to(self, device: torch.device | str) -> "Splits":
         """The same parts on another device."""
         return replace(self, **{part: getattr(self, part).to(device) for part in PARTS})
+
+    def with_hierarchy(self, hierarchy: Hierarchy) -> "Splits":
+        """The same images under another tree of the same finest classes, in any order.
+
+        Example:
+            >>> from hbnlab import data
+            >>> splits = data.load("glyphs", train_size=20, val_size=10, test_size=10)
+            >>> flat = Hierarchy.from_table([(name,) for name in splits.hierarchy.class_names[-1]])
+            >>> splits.with_hierarchy(flat).train.labels.shape
+            torch.Size([20, 1])
+        """
+        before, after = self.hierarchy.class_names[-1], hierarchy.class_names[-1]
+        index = torch.tensor([after.index(name) for name in before])
+        parts: dict[str, Any] = {}
+        for part in PARTS:
+            split: Split = getattr(self, part)
+            labels = hierarchy.label_table(index.to(split.device)[split.labels[:, -1]])
+            parts[part] = replace(split, labels=labels, hierarchy=hierarchy)
+        return replace(self, **parts, hierarchy=hierarchy)
 
 
 def with_validation(train: Split, test: Split, val_size: int, seed: int) -> Splits:

@@ -193,6 +193,18 @@ class Hierarchy:
         """Number of classes at each level, coarsest first."""
         return tuple(len(names) for names in self.class_names)
 
+    @cached_property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The names of each finest class and its ancestors, coarse to fine, as for ``from_table``.
+
+        Example:
+            >>> Hierarchy.from_dict({"dog": ["poodle", "collie"], "cat": ["siamese"]}).rows
+            (('dog', 'poodle'), ('dog', 'collie'), ('cat', 'siamese'))
+        """
+        table = self.label_table(torch.arange(self.num_classes[-1])).tolist()
+        named = (zip(self.class_names, row, strict=True) for row in table)
+        return tuple(tuple(names[index] for names, index in row) for row in named)
+
     def level_index(self, level: int | str) -> int:
         """Resolve a level given by name or by index; a negative index counts from the finest.
 

@@ -169,10 +169,15 @@ def save_weights(
 
 
 def _difference(field: str, wanted: Any, found: Any) -> str:
-    if field == "hierarchy":
-        if wanted.num_classes == found.num_classes:
-            return (
-                f"hierarchy has the same numbers of classes {found.num_classes} under other names"
-            )
+    if field != "hierarchy":
+        return f"{field} is {found!r}, not {wanted!r}"
+    if wanted.num_classes != found.num_classes:
         return f"hierarchy has classes {found.num_classes}, not {wanted.num_classes}"
-    return f"{field} is {found!r}, not {wanted!r}"
+    differing = [(a, b) for a, b in zip(found.rows, wanted.rows, strict=True) if a != b]
+    if not differing:
+        return "hierarchy has the same coarse classes in another order"
+    there, here = map("/".join, differing[0])
+    return (
+        f"hierarchy has the same numbers of classes {found.num_classes} under other names or "
+        f"parents, such as {there!r}, not {here!r}"
+    )
