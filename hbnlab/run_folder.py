@@ -1,4 +1,4 @@
-"""What ``hbnlab train``, ``test`` and ``demo`` do: a run is a folder, and these write it.
+"""What ``hbnlab train``, ``test`` and ``demo`` do; a run is a folder with these files.
 
 | file | content |
 | --- | --- |
@@ -44,7 +44,7 @@ class DataChoice:
     Attributes:
         name: one of ``hbnlab.data.NAMES``.
         root: folder of its files, or None.
-        download: fetch missing files.
+        download: download missing files.
         options: further arguments of its ``load``, such as ``three_levels``.
     """
 
@@ -104,7 +104,7 @@ class Tested:
 
 
 def trained_width(preset: str, width: float | None) -> float:
-    """Factor on the channels of a network to be trained; None = that of the preset."""
+    """What multiplies the channels of a network to be trained; None = that of the preset."""
     if width is not None:
         return width
     return QUICK_WIDTH if preset == "quick" else 1.0
@@ -130,7 +130,7 @@ def preset_config(
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written, before the work that it is for; nothing is left behind.
+    """Check that a file can be written, before the work for it begins; nothing is left behind.
 
     Raises:
         OSError: as writing the file would.
@@ -153,7 +153,7 @@ def train_run(
 ) -> History:
     """Train a network into a folder, its gate too where it has one.
 
-    Nothing in the folder changes before the first epoch is trained: what is refused leaves it as it
+    Nothing in the folder changes before the first epoch is trained: a refused start leaves it as it
     was. A checkpoint of an earlier run is kept as ``previous-checkpoint.safetensors``, the next as
     ``previous-checkpoint-2.safetensors`` and so on.
 
@@ -167,7 +167,7 @@ def train_run(
         progress: show bars.
 
     Raises:
-        ValueError: when network, data, settings and checkpoint do not fit.
+        ValueError: when network, data, settings and checkpoint do not fit together.
         OSError: when the folder cannot be written.
         KeyboardInterrupt: on Ctrl-C; its message says how to resume.
     """
@@ -196,7 +196,7 @@ def train_run(
 
 
 def _stored_times(out: Path) -> History:
-    """The history of the run in a folder, for its seconds; empty where there is none."""
+    """The history in a run's folder, for its seconds; empty where there is none."""
     path = out / "history.json"
     if not path.is_file():
         return History()
@@ -263,7 +263,7 @@ def report_policies(val: ExitRecords) -> dict[str, Policy]:
 
 def draw_demo(out: Path, tested: Tested, history: History) -> None:
     """Draw exits and policies into exits.png, and the training into training.png."""
-    # Loading matplotlib takes seconds, which those who draw nothing need not wait for.
+    # Importing matplotlib takes seconds; only those who draw should wait for it.
     from hbnlab import plots
 
     policies, hierarchy = list(tested.policies.values()), tested.records.hierarchy

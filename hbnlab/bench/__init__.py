@@ -1,4 +1,4 @@
-"""What leaving early and one pass for all policies save, beside the most that they could."""
+"""What leaving early and one pass for all policies save, and the most they could save."""
 
 from hbnlab.bench.bench_text import format_bench
 from hbnlab.bench.measurements import leaving_shares, run_bench

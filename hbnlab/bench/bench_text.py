@@ -5,7 +5,7 @@ from typing import Any
 
 
 def format_bench(result: Mapping[str, Any]) -> str:
-    """Say what was measured, each figure beside its limits.
+    """Format what was measured, each figure with its limits.
 
     Args:
         result: what ``run_bench`` returned, or the same read from a file.
@@ -31,7 +31,7 @@ def format_bench(result: Mapping[str, Any]) -> str:
 
 
 def _row_lines(row: Mapping[str, Any]) -> list[str]:
-    """The figure with its range, and a line for each limit."""
+    """A line for the figure with its range, and one per limit."""
     ends = f"({_number(row['lowest'])} - {_number(row['highest'])})"
     limits = [
         f"    {name + ' ' + _number(limit):<46} {row['value'] / limit:>9.0%} of it"

@@ -1,4 +1,4 @@
-"""What the times mean: one comparison per row, beside its limits."""
+"""From times to comparisons: one per row, each with its limits."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def compare(
 
 
 def make_rows(work: Work, times: Times, shares: Sequence[float]) -> list[dict[str, Any]]:
-    """All comparisons, from the seconds of every round."""
+    """All comparisons, made from the seconds of every round."""
     seconds = medians(times)
     to_exits = [seconds[f"to exit {index + 1}"] for index in work.exits]
     flops = speed_limits.flops_to_exits(work.network)

@@ -52,17 +52,17 @@ def run_bench(
     that ``leaving_shares`` leave at each exit. All variants take turns in one process; a figure is
     the median over the rounds of the ratio within a round.
 
-    Scaled up from samples are the loop over single images (24 that leave at each exit) and the runs
-    for every policy (the first 512 images, one policy per exit, because a tolerance costs no time).
+    The loop over single images (24 that leave at each exit) and the runs for every policy (the
+    first 512 images, one policy per exit, because a tolerance costs no time) are scaled up.
 
     Args:
         network: with any number of exits and levels; None = Gran-HBN with random weights.
         width: of Gran-HBN.
         num_images: number of images; more give steadier figures.
-        batch_size: images per batch; None is 64 on a processor and 512 elsewhere.
-        rounds: measurements of everything, beside one that warms up.
-        threads: of a processor. With one, processor time is measured, which other processes
-            disturb little; with more, wall time.
+        batch_size: images per batch; None = 64 on a CPU and 512 elsewhere.
+        rounds: number of measurements, after one more that warms up.
+        threads: number of CPU threads. With one, processor time is measured, which other processes
+            hardly disturb; with more, wall time.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         seed: of weights and images.
         progress: show a bar.
@@ -75,7 +75,7 @@ def run_bench(
         ``value``, ``lowest`` and ``highest`` of its ``rounds``, and ``limits`` by name.
 
     Raises:
-        ValueError: for a count below 1, or a device that is not there.
+        ValueError: for a count below 1, or a device that does not exist.
     """
     for name, value in {"num_images": num_images, "rounds": rounds, "threads": threads}.items():
         if value < 1:
@@ -94,7 +94,7 @@ def run_bench(
 
 
 def _result(work: Work, times: Times) -> dict[str, Any]:
-    """All that follows from the times."""
+    """Everything that is computed from the times."""
     count, seconds = len(work.images), medians(times)
     shares = [n / count for n in work.leaving.bincount(minlength=len(work.exits)).tolist()]
     variants = ("all exits", "all exits, contiguous", "one image at a time", "one pass")

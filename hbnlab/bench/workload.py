@@ -16,23 +16,23 @@ from hbnlab.metrics import sweep
 from hbnlab.models import EarlyExitNetwork
 from hbnlab.policies import EntropyThreshold, ExitView, FineTolerance, Policy
 
-# What takes long and grows with the number of images is measured on some of them and scaled up:
-# the loop over single images on so many that leave at each exit, the runs for policies on so many.
+# Slow variants run on some of the images and are scaled up: the loop over single images on this
+# many that leave at each exit, the runs for each policy on this many.
 SINGLE_IMAGES = 24
 IMAGES_AGAIN = 512
 TOLERANCES = tuple(step / 49 for step in range(50))
-"""One policy for each of these at each exit makes the sweep."""
+"""The sweep has one policy per tolerance and exit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Everything that is timed; each method runs once and returns the seconds of its parts.
+    """Everything that is timed; each method works once and returns the seconds of its parts.
 
     Attributes:
         network: in evaluation mode, on its device.
         images: normalised, on the same device.
-        labels: finest classes, in ordinary memory.
-        policy: under which the images leave early.
+        labels: finest classes, on the CPU.
+        policy: decides which images leave early.
         leaving: the exit of each image under that policy, from 0.
         batch_size: images per batch.
         clock: measures the time.

@@ -168,7 +168,7 @@ class ExitRecords:
             level: index or name.
 
         Raises:
-            ValueError: when there is no such head, naming those there are.
+            ValueError: when there is no such head; the message lists those there are.
         """
         level_index = self.hierarchy.level_index(level)
         if (exit_index, level_index) not in self.cells:
@@ -235,7 +235,7 @@ class ExitRecords:
         )
 
     def derived(self, tag: str, **changes: Any) -> "ExitRecords":
-        """Records with other values, and with a fingerprint of their own that the tag decides.
+        """Records with other values and a fingerprint of their own, which depends on the tag.
 
         Args:
             tag: what was done, and with which numbers, such as ``"temperatures [[1.5, 2.0]]"``.
@@ -253,7 +253,7 @@ class ExitRecords:
     # ------------------------------------------------------------------ writing
 
     def to_dataframe(self):
-        """A pandas table with a row for each image and cell: exits from 1, names, attributes."""
+        """A pandas table with one row per image and cell: exits from 1, names, attributes."""
         import numpy as np
         import pandas as pd
 

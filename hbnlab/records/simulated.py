@@ -1,4 +1,4 @@
-"""Exit records of no network, for examples and tests: random logits that lean to the truth."""
+"""Exit records without a network, for examples and tests: random logits that favour the truth."""
 
 from collections.abc import Sequence
 
@@ -27,10 +27,10 @@ def simulated_records(
 
     Args:
         num_samples: number of images.
-        seed: of everything random; torch's global generator is left as it was.
+        seed: of all randomness; torch's global generator is left as it was.
         hierarchy: the tree of the classes.
         heads: the head mask, ``heads[exit][level]``; None = a head everywhere.
-        num_exits: number of exits, where ``heads`` does not say it.
+        num_exits: number of exits, if ``heads`` is None.
         gate: whether there are gate logits.
         signal: added to the logit of the true class; larger means more accurate heads.
 

@@ -1,4 +1,4 @@
-"""The figures of a report: a list of which there are, how to read each, and how it is drawn."""
+"""The figures of a report: which there are, when they apply and how they are drawn."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ _MIDDLE_TOLERANCE = f"fine tolerance {TOLERANCES[len(TOLERANCES) // 2]:.2f}"
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What the figures of a report are drawn of.
+    """What the figures of a report are drawn from.
 
     Attributes:
         networks: the first seed of each, by name.
-        test: the images that the records are of.
+        test: the images of the records.
         protocol: how the networks are tested.
     """
 
@@ -78,20 +78,21 @@ class Subject:
         """How many images decide together."""
         return self.protocol.batch_size or 1
 
-    @property
-    def ours(self) -> bool:
+    def by_ours(self) -> bool:
         """Whether the report follows our protocol."""
         return not self.protocol.is_published
 
-    @property
-    def two_heads(self) -> bool:
+    def has_two_heads(self) -> bool:
         """Whether the main network has a finest and a coarsest head at every exit."""
         return has_two_heads(self.main.test.head_mask)
 
-    @property
-    def early(self) -> bool:
-        """Whether the main network has an early exit."""
-        return self.main.test.num_exits > 1
+    def by_ours_with_two_heads(self) -> bool:
+        """Whether the report follows our protocol and the main network has both heads."""
+        return self.by_ours() and self.has_two_heads()
+
+    def by_ours_with_early_exits(self) -> bool:
+        """Whether the report follows our protocol and the main network has an early exit."""
+        return self.by_ours() and self.main.test.num_exits > 1
 
     @property
     def first_images(self) -> int:
@@ -99,7 +100,7 @@ class Subject:
         return min(SHEET_IMAGES, len(self.test))
 
     def words(self) -> dict[str, str]:
-        """What titles and notes are filled with."""
+        """The values that are filled into titles and notes."""
         size = self.batch_size
         return {
             "network": self.main.name,
@@ -117,7 +118,7 @@ class Figure:
         name: of its files; figures.md has its title, and a note on how to read it.
         draw: makes it.
         applies: whether the subject has what it shows.
-        network: of one network of the report; None = of the main one, or of all.
+        network: name of the network, where every network has a figure of its own; else None.
     """
 
     name: str
@@ -134,7 +135,7 @@ class FigureFile:
         name: of the files, in the folder ``figures``.
         title: above it in the report.
         note: how to read it.
-        files: SVG, PNG and a description for those who see neither.
+        files: SVG, PNG and a description for people who cannot see them.
     """
 
     name: str
@@ -211,14 +212,14 @@ def _pictures(split: Split) -> UInt8[Tensor, "image channel height width"]:
 def _tolerance(subject: Subject) -> Any:
     return plots.accuracy_against_tolerance(
         subject.main.test,
-        tolerances=None if subject.ours else STUDY_TOLERANCES,
+        tolerances=None if subject.by_ours() else STUDY_TOLERANCES,
         batch_size=subject.batch_size,
         published=subject.published,
     )
 
 
 def _policies(subject: Subject) -> Any:
-    """All policies without the gate, which replaces the tolerance."""
+    """All policies except that of the gate, which replaces the tolerance."""
     without_gate = [policy for policy in subject.policies.values() if not policy.needs_gate]
     return plots.exits_and_policies(subject.main.test, without_gate)
 
@@ -241,9 +242,9 @@ def _budgets(measured: Measured) -> list[Evaluation]:
 
 
 FIGURES = (
-    Figure("network", _network, lambda s: s.ours and s.early),
-    Figure("leaving", _leaving_images, lambda s: s.ours and s.early),
-    Figure("figure-3-tolerance", _tolerance, lambda s: s.two_heads),
+    Figure("network", _network, Subject.by_ours_with_early_exits),
+    Figure("leaving", _leaving_images, Subject.by_ours_with_early_exits),
+    Figure("figure-3-tolerance", _tolerance, Subject.has_two_heads),
     Figure(
         "figure-4-specificity",
         lambda s: plots.accuracy_against_specificity(
@@ -253,36 +254,36 @@ FIGURES = (
     Figure(
         "figure-5-entropies",
         lambda s: plots.entropies(s.main.test, batch_size=STUDY_MEANS),
-        lambda s: s.two_heads,
+        Subject.has_two_heads,
     ),
     Figure("flops", lambda s: plots.accuracy_against_flops(s.records, published=s.published)),
     Figure("confusion", lambda s: plots.confusion_matrix(s.main.test)),
     Figure(
         "entropies-per-image",
         lambda s: plots.entropies(s.main.test),
-        lambda s: s.ours and s.two_heads,
+        Subject.by_ours_with_two_heads,
     ),
     Figure(
         "densities",
         lambda s: plots.entropy_densities(s.main.test),
-        lambda s: s.ours and s.two_heads,
+        Subject.by_ours_with_two_heads,
     ),
     Figure(
         "densities-normalised",
         lambda s: plots.entropy_densities(s.main.test, normalised=True),
-        lambda s: s.ours and s.two_heads,
+        Subject.by_ours_with_two_heads,
     ),
     Figure(
         "regions",
         lambda s: plots.operating_regions(s.main.test, published=s.published),
-        lambda s: s.ours and s.two_heads,
+        Subject.by_ours_with_two_heads,
     ),
-    Figure("policies", _policies, lambda s: s.ours and s.early),
+    Figure("policies", _policies, Subject.by_ours_with_early_exits),
     Figure(
         "pareto-fronts",
         _pareto_fronts,
-        lambda s: s.ours and any(one.test.num_exits > 1 for one in s.networks.values()),
+        lambda s: s.by_ours() and any(one.test.num_exits > 1 for one in s.networks.values()),
     ),
-    Figure("reliability", lambda s: plots.reliability_diagrams(s.main.test), lambda s: s.ours),
+    Figure("reliability", lambda s: plots.reliability_diagrams(s.main.test), Subject.by_ours),
 )
-"""All figures but those of the training, in the order of the page."""
+"""All figures except those of the training, in the order of the page."""

@@ -25,7 +25,7 @@ AUGMENTATION_SEED = 0
 
 @dataclass
 class Times:
-    """Seconds of each piece of work that was really done, by its name."""
+    """Seconds that each piece of work took, by name; work that was already done is missing."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -42,13 +42,13 @@ class Measured:
     """A trained network's description and records; the network itself is no longer needed.
 
     Attributes:
-        name: which of the five.
+        name: name of the network.
         seed: of its training.
         width: factor on its channels.
-        parameters: how many it has.
-        size_mb: of its weights in single precision, in units of 2**20 bytes.
+        parameters: number of its parameters.
+        size_mb: size of its weights in single precision, in units of 2**20 bytes.
         val: records of the validation images, never augmented.
-        test: records of the test images, as the protocol wants them.
+        test: records of the test images, augmented if the protocol says so.
         history: of its training, or None for bundled weights that have none.
         saw_augmented: whether its training images were augmented; None where that is not known.
     """
@@ -67,7 +67,7 @@ class Measured:
 def measure(
     plan: Plan, name: str, seed: int, splits: Splits, times: Times, *, progress: bool = True
 ) -> Measured:
-    """Load or train one network and collect its records, unless they are stored already."""
+    """Load or train one network and collect its records, unless they are already stored."""
     label = f"{name} seed {seed}"
     with times.of(f"{label}: weights"):
         network, history, saw_augmented = _network(plan, name, seed, splits, progress)
@@ -102,7 +102,7 @@ def kept_records(
 ) -> ExitRecords:
     """Load the records of this network and these images from a file, or collect and save them.
 
-    A file that is damaged or of other weights is written again.
+    A damaged file, or one of other weights or images, is replaced.
     """
     wanted = records_fingerprint(network, split)
     if path.is_file():

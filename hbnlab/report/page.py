@@ -97,7 +97,7 @@ def _whose_weights(plan: Plan, seeds: Sequence[int]) -> str:
 
 
 def _findings(results: Mapping[str, Any]) -> Iterator[str]:
-    """What the tables show, in a sentence each."""
+    """What the tables show, one sentence per finding."""
     found = [*_region_findings(results), *_overlap_findings(results), *_policy_findings(results)]
     if found:
         yield "## In short\n"
@@ -121,7 +121,7 @@ def _overlap_findings(results: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _policy_findings(results: Mapping[str, Any]) -> Iterator[str]:
-    """For each network the policy that answers most finely, against its last exit."""
+    """For each network, its most specific policy against its last exit."""
     finest = results["dataset"]["level_names"][-1]
     for name, seeds in results["networks"].items():
         last, policies = seeds[0]["exits"][-1], seeds[0].get("policies", [])
@@ -143,13 +143,13 @@ def _scores(row: Mapping[str, Any]) -> str:
 
 
 def _first_seed(results: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The numbers of Gran-HBN, or of the first network there is."""
+    """The numbers of Gran-HBN, or else of the first network."""
     networks = results["networks"]
     return networks.get("gran-hbn", next(iter(networks.values())))[0]
 
 
 def _same_heads(results: Mapping[str, Any]) -> Iterator[str]:
-    """Say so where two networks differ only in their gate, lest equal rows look like a mistake."""
+    """Explain equal rows of two networks that differ only in their gate."""
     gran, ag = (results["networks"].get(name, [{}])[0] for name in ("gran-hbn", "ag-hbn"))
     if ag.get("calibration") and gran.get("calibration") == ag["calibration"]:
         yield _paragraph("same heads")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 
 def prose_text(name: str) -> str:
-    """A table of prose as it is: the name of one of the Markdown files beside this one."""
+    """The text of one of the Markdown files beside this module, by its name without ``.md``."""
     return Path(__file__).with_name(f"{name}.md").read_text(encoding="utf-8")
 
 
 def prose_rows(name: str) -> list[dict[str, str]]:
-    """Its rows, each by the titles of the columns; columns without a title are left out."""
+    """The rows of its table, by column title; columns without a title are left out."""
     lines = prose_text(name).splitlines()
     titles, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     names = [title.strip("`") for title in titles]

@@ -21,8 +21,8 @@ class Protocol:
         batch_size: number of images that decide together by the mean of their entropies; None =
             each decides for itself.
         gate_batch_size: the same for a network with a gate.
-        augmented: whether the test images are cropped and flipped at random, as far as the data
-            set keeps its labels then.
+        augmented: whether the test images are cropped and flipped at random, where that keeps the
+            labels of the data set.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Forced:
 
     Attributes:
         exit_index: from 0.
-        answers: level of the answers, ``"gate"`` where that chooses it, or the fine tolerance.
+        answers: level of the answers, ``"gate"`` where the gate chooses it, or the fine tolerance.
         policy: the policy that does so.
     """
 

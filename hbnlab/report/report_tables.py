@@ -30,7 +30,7 @@ class Row:
 
 
 Text = Callable[[Row], str]
-"""What a column writes for a row."""
+"""The text of a column for a row."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Table:
     Attributes:
         title: the heading of the section; tables.md says how to read the table.
         rows: finds its rows in the results; a table without rows is left out.
-        columns: what stands in each column after that of the network's name, by its title.
+        columns: the text of each column, by its title; the name of the network precedes them.
     """
 
     title: str
@@ -117,8 +117,8 @@ def _rows(
 
     Args:
         sections: keys of the results of a network.
-        by: keys; the rows of a network that agree on them become one row. Empty = every row stays.
-        over: the merged row holds each of these rows under its values of these keys.
+        by: keys; rows of a network that agree on them are merged into one. Empty = none are merged.
+        over: keys; a merged row holds each of its rows under that row's values of these.
     """
     return lambda results: [
         Row(results, network, same)
@@ -176,7 +176,7 @@ def _answered(row: Row) -> str:
 
 
 def _range(key: str, low: str = "low", high: str = "high") -> Text:
-    """From a lower to an upper end, means over seeds."""
+    """A column of ranges, from a lower to an upper end, both means over seeds."""
 
     def text(row: Row) -> str:
         ends = [[one[key][end] for one in row.seeds] for end in (low, high)]

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 def reproduce(plan: Plan, *, progress: bool = True) -> Path:
     """Load or train the networks, collect their records once, and write the report.
 
-    Trainings and records that are there already are resumed or read. Nothing of the report is
-    written before all of it is computed, and report.md comes last.
+    Existing trainings are resumed and existing records are read. Nothing of the report is written
+    before all of it is computed, and report.md is written last.
 
     | file | content |
     | --- | --- |
     | report.md | tables, figures, differences of the protocols |
     | figures/ | each figure as SVG and PNG |
     | results.json | all numbers, the same bytes for the same weights |
-    | times.json | seconds of the work that was done |
+    | times.json | seconds of each piece of work |
     | runs/ | in ``plan.out``: checkpoints and records |
 
     Args:
@@ -43,8 +43,8 @@ def reproduce(plan: Plan, *, progress: bool = True) -> Path:
         Path of report.md.
 
     Raises:
-        ValueError: when data, weights and plan do not fit, before anything is written.
-        FileNotFoundError: when the data are not there.
+        ValueError: when data, weights and plan do not fit together, before anything is written.
+        FileNotFoundError: when the data are missing.
         OSError: when the folder cannot be written, before anything is computed.
     """
     times = Times()
@@ -52,8 +52,8 @@ def reproduce(plan: Plan, *, progress: bool = True) -> Path:
         splits = plan.choice.load()
     _check_tree(plan, splits)
     check_writable(plan.report_folder / "report.md")
-    # One thread, because sums and bundled networks are small: on two idle cores it costs a few
-    # seconds at most, and beside other processes waiting for threads took ten times as long.
+    # One thread, because sums and bundled networks are small. On two idle cores this costs a few
+    # seconds at most; beside other processes, more threads took ten times as long.
     with threads_set(1) if plan.weights == "bundled" else nullcontext():
         networks = _measure_all(plan, splits, times, progress)
     return write_report(plan, splits, networks, times, progress=progress)
@@ -70,7 +70,7 @@ def write_report(
     """Compute numbers and figures of networks with any number of exits and levels, and write them.
 
     Args:
-        plan: names protocol, weights and folder of the report.
+        plan: protocol, weights and folder of the report.
         splits: the images that the networks were measured on.
         networks: by name, one entry per seed.
         times: to add to.
@@ -79,7 +79,7 @@ def write_report(
     Returns:
         Path of report.md.
     """
-    # Loading matplotlib takes seconds, which those who draw nothing need not wait for.
+    # Importing matplotlib takes seconds; only those who draw should wait for it.
     from hbnlab.report.figures import Subject, draw_figures
 
     with times.of("numbers"), threads_set(1):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hbnlab.head_mask import has_two_heads
 from hbnlab.metrics import (
+    Evaluation,
     bootstrap,
     evaluate,
     evaluation_intervals,
@@ -32,19 +33,15 @@ from hbnlab.policies import Policy
 from hbnlab.records import ExitRecords
 from hbnlab.report.measured import Measured
 from hbnlab.report.prose import prose_rows
-from hbnlab.report.protocol import (
-    STUDY_TOLERANCES,
-    Protocol,
-    forced_exits,
-    tolerance_at,
-)
+from hbnlab.report.protocol import STUDY_TOLERANCES, Protocol, forced_exits, tolerance_at
 from hbnlab.run_folder import report_policies
 
 REPEATS = 300
 REGION_BATCHES = (1, 64, 512)
 OVERLAP_BATCHES = (1, 64)
 MIDDLE = 0.98
-INTERVALS = ("accuracy", "hierarchical_accuracy", "specificity", "information")
+SHARES = ("accuracy", "hierarchical_accuracy", "specificity")
+SCORES = (*SHARES, "information")
 
 
 def meanings() -> dict[str, str]:
@@ -70,7 +67,7 @@ def network_results(measured: Measured, protocol: Protocol) -> dict[str, Any]:
     if by_tolerance and not protocol.is_published:
         numbers["curves"] = list(_curve_rows(test))
     if not protocol.is_published:
-        numbers["policies"] = list(_policy_rows(measured))
+        numbers["policies"] = list(_policy_rows(measured, protocol))
         numbers["calibration"] = list(_calibration_rows(measured))
     return plain(numbers)
 
@@ -99,20 +96,12 @@ def _sweep_rows(records: ExitRecords, protocol: Protocol) -> Iterator[dict[str, 
     batch_size = protocol.batch_size_of(records)
     for exit_index in range(records.num_exits):
         policies = [tolerance_at(records, exit_index, t, protocol) for t in STUDY_TOLERANCES]
-        results = sweep(policies, records, batch_size=batch_size)
-        yield {
-            "exit": exit_index + 1,
-            "tolerance": STUDY_TOLERANCES,
-            "accuracy": [result.accuracy for result in results],
-            "hierarchical_accuracy": [result.hierarchical_accuracy for result in results],
-            "specificity": [
-                result.specificity if result.batch_specificity is None else result.batch_specificity
-                for result in results
-            ],
-        }
+        scores = [_scores(result) for result in sweep(policies, records, batch_size=batch_size)]
+        columns = {name: [one[name] for one in scores] for name in SHARES}
+        yield {"exit": exit_index + 1, "tolerance": STUDY_TOLERANCES, **columns}
 
 
-def _policy_rows(measured: Measured) -> Iterator[dict[str, Any]]:
+def _policy_rows(measured: Measured, protocol: Protocol) -> Iterator[dict[str, Any]]:
     """Leaving early, with policies fitted on validation records, on the test records."""
     if measured.test.num_exits == 1:
         return
@@ -121,32 +110,31 @@ def _policy_rows(measured: Measured) -> Iterator[dict[str, Any]]:
             continue  # the gate replaces the tolerance
         settings = {key: value for key, value in policy.settings().items() if value is not None}
         shares = evaluate(policy.decide(measured.test), measured.test).shares
-        yield {"name": name, **settings, **_values(policy, measured.test), "shares": shares}
+        values = _values(policy, measured.test, protocol)
+        yield {"name": name, **settings, **values, "shares": shares}
 
 
-def _values(
-    policy: Policy, records: ExitRecords, protocol: Protocol | None = None
-) -> dict[str, Any]:
-    """The metrics of a policy; with intervals and severity unless the protocol is published."""
-    published = protocol is not None and protocol.is_published
-    batch_size = protocol.batch_size_of(records) if protocol is not None else None
+def _values(policy: Policy, records: ExitRecords, protocol: Protocol) -> dict[str, Any]:
+    """The metrics of a policy; by our protocol with intervals and severity."""
     decisions = policy.decide(records)
-    result = evaluate(decisions, records, batch_size=batch_size)
-    values: dict[str, Any] = {
-        "accuracy": result.accuracy,
-        "hierarchical_accuracy": result.hierarchical_accuracy,
-        "specificity": result.batch_specificity if published else result.specificity,
-        "information": result.information,
-        "flops": 2 * result.study_macs,
-        "run_flops": result.mean_flops,
-    }
-    if published:
+    result = evaluate(decisions, records, batch_size=protocol.batch_size_of(records))
+    costs = {"flops": 2 * result.study_macs, "run_flops": result.mean_flops}
+    values: dict[str, Any] = _scores(result) | costs
+    if protocol.is_published:
         return values
     generator = torch.Generator().manual_seed(0)
     found = evaluation_intervals(decisions, records, generator=generator, repeats=REPEATS)
-    values["intervals"] = {name: [found[name].low, found[name].high] for name in INTERVALS}
+    values["intervals"] = {name: [found[name].low, found[name].high] for name in SCORES}
     values["severity"] = asdict(severity(decisions, records))
     return values
+
+
+def _scores(result: Evaluation) -> dict[str, float]:
+    """The scores of an evaluation; specificity is the mean over batches where they decide."""
+    scores = {name: getattr(result, name) for name in SCORES}
+    if result.batch_specificity is not None:
+        scores["specificity"] = result.batch_specificity
+    return scores
 
 
 def _region_rows(records: ExitRecords) -> Iterator[dict[str, Any]]:

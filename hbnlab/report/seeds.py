@@ -1,4 +1,4 @@
-"""The same numbers from several trainings: their mean, and how precisely it is known."""
+"""The same numbers from several trainings: their mean and its confidence interval."""
 
 import math
 import statistics
