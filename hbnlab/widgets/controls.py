@@ -128,27 +128,33 @@ class Choice(Control):
         super()._put(value)
 
 
-def whole_number(name: str, limits: tuple[int, int], on_change: Callable[[int], None]) -> Control:
-    """A number box for whole numbers."""
-    low, high = limits
-    box = w.BoundedIntText(
-        description=name,
-        min=low,
-        max=high,
-        value=low,
-        style=_NAME_IN_FULL,
-        layout={"width": f"calc({len(name)}ch + 120px)"},
-    )
-    return Control(box, on_change)
+def number_box(
+    name: str,
+    limits: tuple[Number, Number],
+    value: Number,
+    *,
+    kind: type[w.ValueWidget] = w.BoundedFloatText,
+    room: int = 80,
+) -> Any:
+    """A number box that waits for a button to use its value.
 
-
-def number_box(name: str, limits: tuple[Number, Number], value: Number) -> w.BoundedFloatText:
-    """A number box that waits for a button to use its value."""
+    Args:
+        name: of the number, beside the box.
+        limits: lowest and highest value.
+        value: to begin with.
+        kind: of the box.
+        room: width of the box without its name, in pixels.
+    """
     low, high = limits
-    layout = {"width": f"calc({len(name)}ch + 80px)"}
-    return w.BoundedFloatText(
+    layout = {"width": f"calc({len(name)}ch + {room}px)"}
+    return kind(
         description=name, min=low, max=high, value=value, style=_NAME_IN_FULL, layout=layout
     )
+
+
+def whole_number(name: str, limits: tuple[int, int], on_change: Callable[[int], None]) -> Control:
+    """A number box for whole numbers."""
+    return Control(number_box(name, limits, limits[0], kind=w.BoundedIntText, room=120), on_change)
 
 
 def text_line(name: str, on_change: Callable[[str], None]) -> Control:

@@ -1,8 +1,8 @@
 """One policy among others of its kind: its evaluation while its numbers move."""
 
 import html
-from functools import partial
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Literal, NamedTuple
 
 import ipywidgets as w
 
@@ -68,7 +68,7 @@ class PolicyExplorer(PolicyPanel):
             return
         self._records, self._coarse_level = records, 0
         self._known: dict[str, Candidates] = {}
-        self._starts: dict[tuple[int | None, int], dict[str, Policy]] = {}
+        self._starting = cache(partial(starting_policies, records))
         kinds = starting_policies(records)
         try:
             self._work_out(policy or next(iter(kinds.values())))
@@ -76,7 +76,7 @@ class PolicyExplorer(PolicyPanel):
             super().__init__(f"The policy does not fit: {error}.")
             return
         self._kinds = kinds
-        self._planes, self._laid = Planes(records), None
+        self._planes = Planes(records)
         self._sliders = PolicySliders(records.hierarchy, self._on_page(self._take))
         self._message, self._page_widget = StatusLine(), w.HTML()
         menus = self._make_menus()
@@ -106,8 +106,8 @@ class PolicyExplorer(PolicyPanel):
     def kind(self, kind: str) -> None:
         if kind not in self.kinds:
             raise ValueError(f"kind must be one of {list(self.kinds)}, got {kind!r}")
-        start = self._starting().get(kind, self._kinds[kind])
-        self._take(start.with_numbers_of(self._policy))
+        starts = self._starting(batch_size=self.batch_size, coarse_level=self._coarse_level)
+        self._take(starts.get(kind, self._kinds[kind]).with_numbers_of(self._policy))
 
     @property
     def batch_size(self) -> int | None:
@@ -155,9 +155,7 @@ class PolicyExplorer(PolicyPanel):
         constraints = Constraints(accuracy=accuracy, specificity=specificity)
         self._least_accuracy.value = round(100 * accuracy, 6)
         words = f"the cheapest with an accuracy of at least {percent(accuracy)}"
-        return self._go_to(
-            best(self._candidates.evaluations, constraints, prefer="cost"), constraints, words
-        )
+        return self._go_to(constraints, words, "cost")
 
     def best_for_budget(self, flops: Number, *, specificity: Number = 0.0) -> Policy | None:
         """Go to the most accurate policy of the cloud within this cost and specificity.
@@ -175,7 +173,7 @@ class PolicyExplorer(PolicyPanel):
         constraints = Constraints(flops=flops, specificity=specificity)
         self._most_flops.value = round(flops / 1e6, 6)
         words = f"the most accurate within {millions(flops)} million FLOPs per image"
-        return self._go_to(best(self._candidates.evaluations, constraints), constraints, words)
+        return self._go_to(constraints, words, "accuracy")
 
     def _words(self) -> str:
         now = self._evaluation
@@ -206,15 +204,6 @@ class PolicyExplorer(PolicyPanel):
         self._candidates = candidates
         self._coarse_level = getattr(policy, "coarse_level", self._coarse_level)
 
-    def _starting(self) -> dict[str, Policy]:
-        """The policies to start from at this batch size and coarse level, worked out once."""
-        key = batch_size, coarse_level = self.batch_size, self._coarse_level
-        if key not in self._starts:
-            self._starts[key] = starting_policies(
-                self._records, batch_size=batch_size, coarse_level=coarse_level
-            )
-        return self._starts[key]
-
     def _candidates_like(self, policy: Policy) -> Candidates:
         """The candidates of the kind of a policy, evaluated once."""
         key = policy.grid_key(self._records.hierarchy)
@@ -223,9 +212,12 @@ class PolicyExplorer(PolicyPanel):
             self._known[key] = Candidates(policies, tuple(sweep(policies, self._records)))
         return self._known[key]
 
-    def _go_to(self, index: int | None, constraints: Constraints, words: str) -> Policy | None:
+    def _go_to(
+        self, constraints: Constraints, words: str, prefer: Literal["accuracy", "cost"]
+    ) -> Policy | None:
         """Go to the best of the candidates, and say what it is the best of."""
         policies, evaluations = self._candidates
+        index = best(evaluations, constraints, prefer=prefer)
         self._least_specificity.value = round(100 * constraints.specificity, 6)
         if constraints.specificity:
             words += f" and a specificity of at least {percent(constraints.specificity)}"
@@ -283,9 +275,8 @@ class PolicyExplorer(PolicyPanel):
         batch_size = self.batch_size
         self._kinds.setdefault(self.kind, self._policy)
         self._message.show("")
-        if self._laid is not self._candidates:
+        if self._planes.cloud is not self._candidates.evaluations:
             self._planes.lay(self._candidates.evaluations)
-            self._laid = self._candidates
         self._picture = self._planes.at(self._evaluation, self._trade_off)
         self._kind_menu.show(self.kind)
         self._by_menu.show(_BY[0] if batch_size is None else _BY[1])

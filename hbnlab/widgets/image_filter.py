@@ -12,7 +12,7 @@ from hbnlab.metrics import answer_values, entropy_gap
 from hbnlab.records import Decisions, ExitRecords
 
 ANY = "any"
-KINDS = (ANY, "leaves early", "wrong", "fine answer at coarse confidence")
+KINDS = ("leaves early", "wrong", "fine answer at coarse confidence")
 """What the policy may do with an image.
 
 Leaves early: before the last exit. Wrong: the answer is not the label of its level. Fine answer at
@@ -28,9 +28,9 @@ class ImageFilter:
     """What the images have in common.
 
     Attributes:
-        kind: one of ``KINDS``.
+        kind: one of ``KINDS``; ``"any"``, here and below, for all images.
         class_name: such as ``"fine: poodle"``, one of ``class_choices``: the images of that class.
-        difficulty: one of ``QUARTERS``, of the images ordered by difficulty; ``"any"`` for all.
+        difficulty: one of ``QUARTERS``, of the images ordered by difficulty.
     """
 
     kind: str = ANY
@@ -41,37 +41,32 @@ class ImageFilter:
         self, records: ExitRecords, decisions: Decisions, coarse_level: int
     ) -> Bool[Tensor, " sample"]:
         """The images that pass all three."""
-        return (
-            _of_kind(self.kind, records, decisions, coarse_level)
-            & _of_class(self.class_name, records)
-            & _of_difficulty(self.difficulty, records)
-        )
+        found = torch.ones_like(records.labels[:, 0], dtype=torch.bool)
+        if self.kind != ANY:
+            found &= _of_kind(self.kind, records, decisions, coarse_level)
+        if self.class_name != ANY:
+            level, index = class_choices(records.hierarchy)[self.class_name]
+            found &= records.labels[:, level] == index
+        if self.difficulty != ANY:
+            # By rank: quarters are equally large, ties in the order of the records.
+            rank = records.attributes["difficulty"].argsort(stable=True).argsort()
+            found &= rank * len(QUARTERS) // len(rank) == QUARTERS.index(self.difficulty)
+        return found
 
 
-def class_choices(hierarchy: Hierarchy) -> list[str]:
-    """``"any"``, then all classes with their levels, finest level first."""
-    return [ANY, *(name for name, _, _ in _classes(hierarchy))]
-
-
-def difficulty_choices(records: ExitRecords) -> list[str]:
-    """``"any"``, then the quarters if difficulty was recorded for every image."""
+def difficulty_choices(records: ExitRecords) -> tuple[str, ...]:
+    """The quarters, if difficulty was recorded for every image."""
     difficulty = records.attributes.get("difficulty")
-    if difficulty is None or difficulty.isnan().any():
-        return [ANY]
-    return [ANY, *QUARTERS]
+    return () if difficulty is None or difficulty.isnan().any() else QUARTERS
 
 
-def _classes(hierarchy: Hierarchy) -> list[tuple[str, int, int]]:
-    """Name, level and index of each class, finest level first."""
-    return [
-        (f"{hierarchy.level_names[level]}: {spoken(name)}", level, index)
+def class_choices(hierarchy: Hierarchy) -> dict[str, tuple[int, int]]:
+    """Level and index of each class by its name with the level, finest level first."""
+    return {
+        f"{hierarchy.level_names[level]}: {spoken(name)}": (level, index)
         for level in reversed(range(hierarchy.num_levels))
         for index, name in enumerate(hierarchy.class_names[level])
-    ]
-
-
-def _all_images(records: ExitRecords) -> Bool[Tensor, " sample"]:
-    return torch.ones_like(records.labels[:, 0], dtype=torch.bool)
+    }
 
 
 def _of_kind(
@@ -81,26 +76,9 @@ def _of_kind(
         return decisions.exit_index < records.num_exits - 1
     if kind == "wrong":
         return answer_values(decisions, records)["accuracy"] == 0
-    if kind == ANY:
-        return _all_images(records)
-    is_surer = ~_all_images(records)
+    is_surer = torch.zeros_like(decisions.exit_index, dtype=torch.bool)
     for exit_index, has_head in enumerate(records.head_mask):
         if has_head[coarse_level] and has_head[-1]:
             gap = entropy_gap(records, exit_index, coarse_level=coarse_level)
             is_surer |= (decisions.exit_index == exit_index) & (gap < 0)
     return (decisions.level_index == records.hierarchy.finest) & is_surer
-
-
-def _of_class(class_name: str, records: ExitRecords) -> Bool[Tensor, " sample"]:
-    if class_name == ANY:
-        return _all_images(records)
-    level, index = next(cell for name, *cell in _classes(records.hierarchy) if name == class_name)
-    return records.labels[:, level] == index
-
-
-def _of_difficulty(difficulty: str, records: ExitRecords) -> Bool[Tensor, " sample"]:
-    if difficulty == ANY:
-        return _all_images(records)
-    # By rank: quarters are equally large, ties in the order of the records.
-    rank = records.attributes["difficulty"].argsort(stable=True).argsort()
-    return rank * len(QUARTERS) // len(rank) == QUARTERS.index(difficulty)

@@ -54,51 +54,49 @@ class ImageTrace:
     Attributes:
         index: of the image in the records.
         image: its pixels.
-        records: of this image only.
+        records: of all images.
         policy: what decides.
-        decision: what the policy decides about the image.
-        explanations: what the policy compares at each exit that it consults, up to where the image
-            leaves; lines by exit index.
+        decisions: what the policy decides about all images.
     """
 
     index: int
     image: UInt8[Tensor, "3 height width"]
     records: ExitRecords
     policy: Policy
-    decision: ImageDecision
-    explanations: dict[int, list[str]]
+    decisions: Decisions
 
-    @classmethod
-    def of(
-        cls,
-        index: int,
-        image: UInt8[Tensor, "3 height width"],
-        records: ExitRecords,
-        policy: Policy,
-        decisions: Decisions,
-    ) -> "ImageTrace":
-        """Follow one of the images that the records and decisions are about."""
-        at = torch.tensor([index], device=records.labels.device)
-        one = records.subset(at)
-        its = Decisions(*(column[at] for column in vars(decisions).values()))
-        exit_index, level, prediction, macs = (int(column) for column in vars(its).values())
-        tree = records.hierarchy
-        decision = ImageDecision(
+    @cached_property
+    def own_records(self) -> ExitRecords:
+        """The records of this image only."""
+        return self.records.subset(torch.tensor([self.index], device=self.records.labels.device))
+
+    @cached_property
+    def decision(self) -> ImageDecision:
+        """What the policy decides about the image."""
+        columns = vars(self.decisions).values()
+        own = Decisions(*(column[self.index : self.index + 1] for column in columns))
+        exit_index, level, prediction, macs = (int(column) for column in vars(own).values())
+        tree = self.records.hierarchy
+        return ImageDecision(
             exit_index=exit_index,
             level_index=level,
             prediction=prediction,
             macs=macs,
             level=tree.level_names[level],
             answer=spoken(tree.class_names[level][prediction]),
-            is_right=bool(answer_values(its, one)["accuracy"]),
+            is_right=bool(answer_values(own, self.own_records)["accuracy"]),
         )
-        return cls(index, image, one, policy, decision, explanations(policy, records, index))
+
+    @cached_property
+    def explanations(self) -> dict[int, list[str]]:
+        """What the policy compares at each exit that it consults; lines by exit index."""
+        return explanations(self.policy, self.records, self.index)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The name of the true class at every level."""
         names = self.records.hierarchy.class_names
-        rows = self.records.labels[0].tolist()
+        rows = self.records.labels[self.index].tolist()
         return tuple(spoken(names[level][label]) for level, label in enumerate(rows))
 
     @cached_property

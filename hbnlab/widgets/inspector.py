@@ -11,7 +11,7 @@ from hbnlab.formatting import plural
 from hbnlab.policies import Policy
 from hbnlab.records import Decisions, ExitRecords
 from hbnlab.widgets.controls import Choice, button, row, whole_number
-from hbnlab.widgets.image_filter import KINDS, ImageFilter, class_choices, difficulty_choices
+from hbnlab.widgets.image_filter import ANY, KINDS, ImageFilter, class_choices, difficulty_choices
 from hbnlab.widgets.image_trace import ImageDecision, ImageTrace
 from hbnlab.widgets.inspector_page import inspector_page, outcome_line, reasons
 from hbnlab.widgets.panel import StatusLine
@@ -69,9 +69,9 @@ class ExitInspector(PolicyPanel):
         self._records, self._images, self._policy = records, images, policy
         self._index, self._filter = 0, ImageFilter()
         self._choices = {
-            "kind": list(KINDS),
-            "class_name": class_choices(records.hierarchy),
-            "difficulty": difficulty_choices(records),
+            "kind": [ANY, *KINDS],
+            "class_name": [ANY, *class_choices(records.hierarchy)],
+            "difficulty": [ANY, *difficulty_choices(records)],
         }
         self._decisions = policy.decide(records)
         self._matches = self._find()
@@ -103,7 +103,7 @@ class ExitInspector(PolicyPanel):
 
     @_choice
     def kind(self) -> Any:
-        """What the policy does with the images to step through; one of ``image_filter.KINDS``.
+        """What the policy does with the images to step through.
 
         ``"any"``, ``"leaves early"``, ``"wrong"`` or ``"fine answer at coarse confidence"``.
         Setting this, ``class_name`` or ``difficulty`` goes to the first image that matches, unless
@@ -169,7 +169,7 @@ class ExitInspector(PolicyPanel):
         return f"image {self._index} of {self._records.split} {self.decision}"
 
     def _page(self) -> str:
-        return inspector_page(self._trace, self._records)
+        return inspector_page(self._trace)
 
     # ------------------------------------------------------------------ within
 
@@ -214,7 +214,7 @@ class ExitInspector(PolicyPanel):
 
     def _draw(self) -> None:
         """Bring the page up to date, without a message."""
-        self._trace = ImageTrace.of(
+        self._trace = ImageTrace(
             self._index, self._images[self._index], self._records, self._policy, self._decisions
         )
         self._message.show("")
@@ -226,4 +226,4 @@ class ExitInspector(PolicyPanel):
         here = "does" if self._index in self._matches else "does not"
         self._found.value = f"{found:,} of {total} match, this one {here}."
         self._outcome.value = outcome_line(self._trace)
-        self._reasons.value = reasons(self._trace, self._records)
+        self._reasons.value = reasons(self._trace)

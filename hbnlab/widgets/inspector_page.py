@@ -9,7 +9,6 @@ from hbnlab.plots.alt_text import image_element, saved
 from hbnlab.plots.canvas import describe_records
 from hbnlab.plots.diagram import draw_network, drawing_size
 from hbnlab.plots.palette import level_style
-from hbnlab.records import ExitRecords
 from hbnlab.widgets.html_tables import CAPTION, PAGE, ROW
 from hbnlab.widgets.image_trace import ImageTrace
 from hbnlab.widgets.pictures import enlarged
@@ -28,9 +27,9 @@ _UNCOMPUTED = {
 }
 
 
-def inspector_page(trace: ImageTrace, records: ExitRecords) -> str:
+def inspector_page(trace: ImageTrace) -> str:
     """Everything about one image: what happens to it, and why."""
-    return outcome_line(trace) + reasons(trace, records)
+    return outcome_line(trace) + reasons(trace)
 
 
 def outcome_line(trace: ImageTrace) -> str:
@@ -39,23 +38,23 @@ def outcome_line(trace: ImageTrace) -> str:
     return f'<div role="status" style="{PAGE}"><b>{outcome}</b></div>'
 
 
-def reasons(trace: ImageTrace, records: ExitRecords) -> str:
+def reasons(trace: ImageTrace) -> str:
     """The image, its path, and a card per exit."""
     cards = [_card(trace, exit_index) for exit_index in range(trace.records.num_exits)]
     return (
-        f'<div style="{PAGE}"><div style="{ROW}">{_picture(trace, records)}'
+        f'<div style="{PAGE}"><div style="{ROW}">{_picture(trace)}'
         f'<div style="flex: 1 1 640px">{_path(trace)}</div></div>'
         f'<div style="{ROW}; margin-top: 12px">{"".join(cards)}</div></div>'
     )
 
 
-def _picture(trace: ImageTrace, records: ExitRecords) -> str:
+def _picture(trace: ImageTrace) -> str:
     truth = " &gt; ".join(html.escape(name) for name in trace.labels)
     words = f"Image {trace.index}, {', '.join(trace.labels)}"
     return (
         f'<div style="text-align: center">{enlarged(trace.image, words)}'
         f"<div>truth: <b>{truth}</b></div>"
-        f"<div>{html.escape(describe_records(records))}</div></div>"
+        f"<div>{html.escape(describe_records(trace.records))}</div></div>"
     )
 
 
@@ -102,7 +101,7 @@ def _unbroken(line: str) -> str:
 
 def _head(trace: ImageTrace, exit_index: int, level: int) -> str:
     """The most probable classes of one head as bars, and its entropy."""
-    tree, cell = trace.records.hierarchy, trace.records.cell(exit_index, level)
+    tree, cell = trace.records.hierarchy, trace.own_records.cell(exit_index, level)
     best = cell.prob[0].topk(min(_MOST_CLASSES, tree.num_classes[level]))
     truth, color = int(cell.labels), level_style(level, tree.num_levels).color
     rows = "".join(

@@ -29,7 +29,12 @@ class Planes:
 
     Args:
         records: their cells span the axes, for no policy costs less or more.
+
+    Attributes:
+        cloud: the evaluations of the policies that are drawn.
     """
+
+    cloud: Sequence[Evaluation] = ()
 
     def __init__(self, records: ExitRecords) -> None:
         self._figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
@@ -53,7 +58,7 @@ class Planes:
 
     def lay(self, cloud: Sequence[Evaluation]) -> None:
         """Draw a cloud and its Pareto front in each plane."""
-        self._laid = cloud
+        self.cloud = cloud
         self._make_room([result.accuracy for result in cloud])
         self._canvas.restore_region(self._empty)
         self._over(self._cloud, cloud, cloud)
@@ -65,14 +70,14 @@ class Planes:
     def at(self, point: Evaluation, line: Sequence[Evaluation]) -> HtmlFigure:
         """The picture with the point, and the line along which it trades specificity."""
         if self._make_room([point.accuracy, *(result.accuracy for result in line)]):
-            self.lay(self._laid)
+            self.lay(self.cloud)
         self._canvas.restore_region(self._background)
         self._over(self._trade_off, line, line)
         self._over(self._point, [point], [point])
         words = (
             f"Accuracy {percent(point.accuracy)} at specificity {percent(point.specificity)} and "
             f"{millions(point.mean_flops)} million FLOPs per image, among "
-            f"{plural(len(self._laid), 'operating point')} of the same kind."
+            f"{plural(len(self.cloud), 'operating point')} of the same kind."
         )
         return snapshot(self._canvas, words)
 

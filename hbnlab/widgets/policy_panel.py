@@ -1,16 +1,32 @@
 """What the two panels of a policy share: its numbers as attributes and as sliders."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.policies import Policy, Setting
-from hbnlab.types import Number
 from hbnlab.widgets.controls import NumberControl, close_tree, row
 from hbnlab.widgets.panel import Panel, StatusLine
+
+
+def _field(name: str, words: str) -> property:
+    """A field of the policy as a property of its panel; setting it replaces the policy."""
+
+    def get(panel: "PolicyPanel") -> Any:
+        if name not in {field.name for field in fields(panel.policy)}:
+            raise ValueError(
+                f"a policy with {words.partition(':')[0]} is needed, got {panel.policy!r}"
+            )
+        return getattr(panel.policy, name)
+
+    def put(panel: "PolicyPanel", value: Any) -> None:
+        get(panel)
+        panel._take(replace(panel.policy, **{name: value}))
+
+    return property(get, put, doc=f"Of a policy that has {words}.")
 
 
 class PolicyPanel(Panel):
@@ -61,31 +77,8 @@ class PolicyPanel(Panel):
     def policy(self, policy: Policy) -> None:
         self._take(policy)
 
-    @property
-    def thresholds(self) -> tuple[float, ...]:
-        """One threshold per exit but the last, of a policy that has them."""
-        return tuple(self._field("thresholds", "thresholds"))
-
-    @thresholds.setter
-    def thresholds(self, thresholds: Sequence[Number]) -> None:
-        self._field("thresholds", "thresholds")
-        self._take(replace(self._policy, thresholds=tuple(thresholds)))
-
-    @property
-    def fine_tolerance(self) -> float:
-        """The tolerance tau in nats, of a policy that has one."""
-        return float(self._field("fine_tolerance", "a fine tolerance"))
-
-    @fine_tolerance.setter
-    def fine_tolerance(self, fine_tolerance: Number) -> None:
-        self._field("fine_tolerance", "a fine tolerance")
-        self._take(replace(self._policy, fine_tolerance=fine_tolerance))
-
-    def _field(self, name: str, words: str) -> Any:
-        """A field of the policy."""
-        if name not in {field.name for field in fields(self.policy)}:
-            raise ValueError(f"a policy with {words} is needed, got {self._policy!r}")
-        return getattr(self._policy, name)
+    thresholds = _field("thresholds", "thresholds: one per exit but the last")
+    fine_tolerance = _field("fine_tolerance", "a fine tolerance: tau, in nats")
 
 
 class PolicySliders:
