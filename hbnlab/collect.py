@@ -1,5 +1,6 @@
 """From a network and images to records: one pass, after which no network is needed."""
 
+import functools
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -78,6 +79,7 @@ def collect_records(
     )
 
 
+@functools.cache  # a device makes the text of its type anew each time
 def default_batch_size(device: torch.device) -> int:
     """Images per batch on a device: 64 on a processor, where more do not fit its cache, else 512.
 

@@ -56,7 +56,7 @@ def finest_level(row: Sequence[bool]) -> int:
         >>> finest_level([True, True, False])
         1
     """
-    return max(level for level, has_head in enumerate(row) if has_head)
+    return len(row) - 1 - row[::-1].index(True)
 
 
 def has_two_heads(mask: Sequence[Sequence[bool]]) -> bool:

@@ -193,11 +193,11 @@ class _Descent:
             self._write(exit_index, levels, group, answered=range(len(output.logits)))
             return None
         known = levels.tolist()  # the one wait for the device
-        self._write(exit_index, levels, group, answered=set(known))
         staying = [row for row, level in enumerate(known) if level == GOES_ON]
         if len(staying) == len(known):
             return group
         self._check_together(len(staying), len(known))
+        self._write(exit_index, levels, group, answered=set(known))
         return _take(group, torch.tensor(staying, device=levels.device)) if staying else None
 
     def _view(self, exit_index: int, group: _Group) -> ExitView:

@@ -173,7 +173,8 @@ class EarlyExitNetwork(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.parameters()).device
+        head, *_ = cast(nn.ModuleDict, self.heads[0]).values()
+        return cast(nn.Linear, head).weight.device
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> ExitOutputs:
         """Compute every exit.
@@ -263,8 +264,9 @@ def all_modules(network: nn.Module) -> list[nn.Module]:
     """
     found = [network]
     for module in found:  # which grows meanwhile
-        if module._modules:
-            found += [child for child in module._modules.values() if child is not None]
+        children = module._modules
+        if children:
+            found += [child for child in children.values() if child is not None]
     return found
 
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial, reduce
-from itertools import combinations
+from itertools import accumulate, combinations
 from typing import Any, TypeVar
 
 import torch
@@ -109,11 +109,9 @@ class Policy(ABC):
             A level index; -1 for an image that goes on, -2 for one that is answered at two levels,
             which ``check_answered`` refuses.
         """
-        levels = None
+        levels = torch.full((view.num_images,), GOES_ON, device=view.device)
         for level, answered in self._answers_once(exit_index, view).items():
-            levels = torch.where(answered, level, GOES_ON if levels is None else levels)
-        if levels is None:
-            return torch.full((view.num_images,), GOES_ON, device=view.device)
+            levels.masked_fill_(answered, level)
         return levels
 
     def leaving(
@@ -184,9 +182,9 @@ class Policy(ABC):
         pairs = [first & second for first, second in combinations(answers.values(), 2)]
         return answers | ({AMBIGUOUS: reduce(torch.logical_or, pairs)} if pairs else {})
 
-    def consulted_exits(self, num_exits: int) -> tuple[int, ...]:
+    def consulted_exits(self, num_exits: int) -> list[int]:
         """Indices of the exits whose branches the policy consults; the last always is one."""
-        return tuple(n for n in range(num_exits) if n == num_exits - 1 or self.consults(n))
+        return [n for n in range(num_exits) if n == num_exits - 1 or self.consults(n)]
 
     def check_fits(
         self, head_mask: Sequence[Sequence[bool]], hierarchy: Hierarchy, has_gate: bool
@@ -339,14 +337,9 @@ def policy_macs(policy: Policy, stage_macs: Sequence[int], branch_macs: Sequence
         >>> policy_macs(EntropyThreshold([0.0, 1.0]), [100, 200, 300], [10, 20, 30])
         [100, 320, 650]
     """
-    costs, running = [], 0
     consulted = policy.consulted_exits(len(stage_macs))
-    for exit_index, (stage, branch) in enumerate(zip(stage_macs, branch_macs, strict=True)):
-        running += stage
-        if exit_index in consulted:
-            running += branch
-        costs.append(running)
-    return costs
+    branches = [macs if e in consulted else 0 for e, macs in enumerate(branch_macs)]
+    return list(accumulate(map(sum, zip(stage_macs, branches, strict=True))))
 
 
 def one_cell_per_exit(

@@ -59,6 +59,7 @@ class ExitView:
         self._batch_size = batch_size
         self._known = known
         self._memo: dict[tuple[str, int, int], Tensor] = {}
+        self._any_cell = next(cell for row in reversed(logits) for cell in row if cell is not None)
         self.is_last = is_last
 
     @classmethod
@@ -87,12 +88,12 @@ class ExitView:
     @property
     def device(self) -> torch.device:
         """Where the logits are."""
-        return next(logits.device for row in self._logits for logits in row if logits is not None)
+        return self._any_cell.device
 
     @property
     def num_images(self) -> int:
         """How many images are decided about."""
-        return next(len(logits) for row in self._logits for logits in row if logits is not None)
+        return self._any_cell.shape[0]
 
     def all_images(self) -> Bool[Tensor, " sample"]:
         """A mask of all images."""
@@ -163,8 +164,10 @@ class ExitView:
         key = (name, exit_index, level_index)
         if key not in self._memo:
             logits = self.logits(exit_index, level_index)
-            values = self._known(*key) if self._known else _SCORES[name](logits)
-            values = values.contiguous()  # a column of records is read many times in a sweep
+            if self._known is None:
+                values = _SCORES[name](logits)
+            else:  # a column of records is read many times in a sweep
+                values = self._known(*key).contiguous()
             if self._batch_size is not None:
                 values = batch_means(values, self._batch_size)
             self._memo[key] = values

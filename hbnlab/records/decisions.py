@@ -30,8 +30,9 @@ class Decisions:
 
     def __post_init__(self) -> None:
         columns = (self.exit_index, self.level_index, self.prediction, self.macs)
-        sizes = [tuple(column.shape) for column in columns]
-        if len(set(sizes)) > 1 or len(sizes[0]) != 1:
+        first, *others = shapes = [column.shape for column in columns]
+        if len(first) != 1 or others != [first] * 3:
+            sizes = [tuple(shape) for shape in shapes]
             raise ValueError(f"decisions must be four columns of one length, got shapes {sizes}")
 
     def __len__(self) -> int:
