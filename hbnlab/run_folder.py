@@ -14,7 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,22 @@ class DataChoice:
         name: one of ``hbnlab.data.NAMES``.
         root: folder of its files, or None.
         download: download missing files.
-        options: further arguments of its ``load``, such as ``three_levels``.
+        options: further arguments of its ``load``, such as ``three_levels`` or ``tree``.
     """
 
     name: str = "glyphs"
     root: str | None = None
     download: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_tree_of(self, splits: Splits) -> "DataChoice":
+        """The same choice, but where it names the file of a tree, the tree stands itself.
+
+        So a run can be resumed and tested after the file has changed or gone.
+        """
+        if "tree" not in self.options:
+            return self
+        return replace(self, options={**self.options, "tree": splits.hierarchy.to_spec()})
 
     def load(self) -> Splits:
         """Load the training, validation and test images."""
@@ -174,7 +183,7 @@ def train_run(
     out = Path(out)
     checkpoint, times = out / CHECKPOINT, _stored_times(out) if resume else History()
     check_writable(checkpoint)
-    description = RunDescription(network.to_spec(), choice, config)
+    description = RunDescription(network.to_spec(), choice.with_tree_of(splits), config)
     trained: list[History] = []
 
     def write(history: History) -> None:

@@ -16,6 +16,7 @@ from hbnlab.cli.commands import data_choice
 from hbnlab.cli.console_tables import align
 from hbnlab.data.split import Split
 from hbnlab.run_folder import CHECKPOINT, DataChoice, load_run
+from hbnlab.trees import GLYPHS
 
 COLOURS = {"warm/red": 0, "warm/yellow": 40, "cold/blue": 160, "cold/green": 90}
 
@@ -162,6 +163,100 @@ def test_a_run_is_tested_on_images_that_were_moved(run, pictures, tmp_path, caps
     assert "nowhere" in capsys.readouterr().err
     assert main(["test", "--out", str(run), "--root", str(moved)]) == 0
     assert (run / "test.json").read_bytes() != before
+
+
+# ---------------------------------------------------------------------- a tree of one's own
+
+TREE = "kind,colour\nwarm,red\nwarm,yellow\ncold,blue\ncold,green\n"
+
+
+@pytest.fixture(scope="module")
+def flat(pictures, tmp_path_factory):
+    """The same pictures in flat folders, and the tree that they had in a file."""
+    root = tmp_path_factory.mktemp("flat")
+    for name in COLOURS:
+        shutil.copytree(pictures / name, root / "pictures" / name.split("/")[1])
+    (root / "tree.csv").write_text(TREE)
+    return root
+
+
+def train_flat(flat, out, *more):
+    words = ("--model", "gran-hbn", "--num-epochs", "1", *more)
+    return train(flat / "pictures", out, *words)
+
+
+def test_a_run_remembers_the_tree_of_its_flat_folders_without_the_file(flat, tmp_path):
+    tree = shutil.copy(flat / "tree.csv", tmp_path / "mine.csv")
+    assert train_flat(flat, tmp_path / "run", "--preset", "readme", "--tree", str(tree)) == 0
+    tree.unlink()
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert described["data"]["options"]["tree"] == described["network"]["hierarchy"]
+    assert main(["test", "--run", str(tmp_path / "run")]) == 0
+    report = json.loads((tmp_path / "run" / "test.json").read_text())
+    assert {cell["level"] for cell in report["cells"]} == {"kind", "colour"}
+    resume = ["train", "--resume", "--out", str(tmp_path / "run"), "--num-epochs", "2"]
+    assert main(resume) == 0
+    assert len(load_run(tmp_path / "run")[2].epochs) == 2
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["data"] == described["data"]
+
+
+def test_a_run_is_not_resumed_with_another_tree(flat, tmp_path, capsys):
+    tree = tmp_path / "tree.csv"
+    assert train_flat(flat, tmp_path / "run", "--tree", str(flat / "tree.csv")) == 0
+    before = contents(tmp_path / "run")
+    for changed, message in (
+        (TREE.replace("cold,green", "warm,green"), "such as 'cold/green', not 'warm/green'"),
+        (TREE.replace("cold,green", "mild,green"), "hierarchy has classes (2, 4), not (3, 4)"),
+    ):
+        tree.write_text(changed)
+        assert train_flat(flat, tmp_path / "run", "--tree", str(tree), "--resume") == 1
+        assert message in capsys.readouterr().err
+        assert contents(tmp_path / "run") == before
+
+
+def test_flat_folders_need_a_tree_and_what_is_wrong_with_it_is_said_by_line(flat, tmp_path, capsys):
+    assert train_flat(flat, tmp_path / "run") == 1
+    assert "and no tree: nest their folders, or give" in (said := capsys.readouterr().err)
+    assert "--tree FILE" in said
+    tree = tmp_path / "tree.csv"
+    tree.write_text(TREE.replace("green", "grene"))
+    assert train_flat(flat, tmp_path / "run", "--tree", str(tree)) == 1
+    said = capsys.readouterr().err
+    assert f"{tree}, line 5: every finest class must be one of the folders in" in said
+    assert "got ['grene']; it has ['green'], which have no row" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_data_set_with_a_tree_takes_ones_own_for_the_same_classes_only(tmp_path, capsys):
+    rows = "\n".join(("class", *GLYPHS.class_names[-1]))
+    (tmp_path / "tree.csv").write_text(f"{rows}x\n")
+    words = ["test", "--weights", "glyphs", "--out", str(tmp_path / "out"), "--dataset", "glyphs"]
+    assert main([*words, "--tree", str(tmp_path / "tree.csv")]) == 1
+    assert "tree.csv, line 101: every finest class must be one of glyphs" in capsys.readouterr().err
+
+
+def test_a_tree_replaces_the_tree_that_a_run_had():
+    of_run = DataChoice(name="cifar10", options={"val_size": 9, "three_levels": True})
+    tree = data_choice(parse(["test", "--out", "run", "--tree", "a.csv"]), "cifar10", of_run)
+    assert tree.options == {"val_size": 9, "tree": "a.csv"}
+    three = data_choice(parse(["test", "--out", "run", "--three-levels"]), "cifar10", tree)
+    assert three.options == of_run.options
+
+
+@pytest.mark.parametrize("option", [[], ["--tree", "mine.csv"], ["--three-levels"]])
+def test_a_report_of_another_tree_trains_where_that_of_the_own_tree_has_weights(
+    option, tmp_path, monkeypatch
+):
+    plans = []
+    monkeypatch.setattr("hbnlab.report.reproduce", plans.append)
+    words = ["reproduce", "--dataset", "fashion_mnist", "--out", str(tmp_path), *option]
+    assert main(words) == 0
+    assert plans[0].weights == ("train" if option else "bundled")
+    assert ("--tree FILE" in plans[0].command) == ("--tree" in option)
+    assert ("--three-levels" in plans[0].command) == ("--three-levels" in option)
+
+
+# ---------------------------------------------------------------------- other words
 
 
 def test_words_for_jupyterlab_are_of_no_use_to_another_command(capsys):

@@ -17,7 +17,7 @@ HOWTO = ROOT / "docs" / "howto"
 # Which block of a page goes into which file, as the last section of the page says.
 MODULES = {
     "add_policy": (0, "hbnlab/policies/finest_confident.py"),
-    "add_data_set": (1, "hbnlab/data/stripes.py"),
+    "add_data_set": (2, "hbnlab/data/stripes.py"),
     "add_network": (0, "hbnlab/models/small_net.py"),
     "add_figure": (0, "hbnlab/plots/accuracy_by_exit.py"),
 }

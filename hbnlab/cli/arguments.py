@@ -12,13 +12,17 @@ from hbnlab.models.study_networks import NAMES as STUDY
 
 DEFAULT = " (default: %(default)s)"
 MODES = {"training": "train", "testing": "test"}
-DATA = ("--dataset", "--root", "--download", "--three-levels")
+DATA = ("--dataset", "--root", "--tree", "--download", "--three-levels")
 OPTIONS: dict[str, dict[str, Any]] = {
     "--dataset": {
         "choices": data.NAMES,
         "help": "data set; glyphs are drawn by hbnlab and need no files",
     },
     "--root": {"help": "folder of the data files; required for --dataset folder"},
+    "--tree": {
+        "metavar": "FILE",
+        "help": "CSV or JSON file with your own tree of the classes; required for flat folders",
+    },
     "--download": {"action": "store_true", "help": "download missing data files"},
     "--three-levels": {
         "action": "store_true",

@@ -19,6 +19,8 @@ from hbnlab.training.device import choose_device
 LESSONS = Path("hbnlab-lessons")
 DEFAULTS = {"model": "gran-hbn", "dataset": "glyphs", "preset": "quick"}
 """What ``train`` uses where neither an option nor the resumed run says otherwise."""
+TREE_OPTIONS = ("three_levels", "tree")
+"""What chooses the tree of a data set; one of them replaces the one that a run had."""
 
 
 def demo(chosen: argparse.Namespace) -> int:
@@ -94,10 +96,11 @@ def reproduce(chosen: argparse.Namespace) -> int:
     settings = {"epochs": chosen.epochs, "post_epochs": chosen.post_epochs}
     training = (chosen.seeds, chosen.preset, chosen.width, *settings.values())
     asked = any(value is not None for value in training)
-    bundled = chosen.dataset in models.bundled_names() and not asked
+    choice = data_choice(chosen, chosen.dataset)
+    bundled = choice.name in models.bundled_names() and not asked and not choice.options
     seeds = 1 if chosen.seeds is None else chosen.seeds
     plan = report.Plan(
-        choice=data_choice(chosen, chosen.dataset),
+        choice=choice,
         out=chosen.out or Path("results") / chosen.dataset,
         names=chosen.models,
         weights=chosen.weights or ("bundled" if bundled else "train"),
@@ -183,11 +186,13 @@ def data_choice(
     """
     choice = before if before and before.name == name else run_folder.DataChoice(name=name)
     given = {"three_levels": True} if chosen.three_levels else {}
+    given |= {} if chosen.tree is None else {"tree": chosen.tree}
+    kept = {k: v for k, v in choice.options.items() if not given or k not in TREE_OPTIONS}
     return replace(
         choice,
         root=choice.root if chosen.root is None else chosen.root,
         download=choice.download or chosen.download,
-        options={**choice.options, **given},
+        options={**kept, **given},
     )
 
 

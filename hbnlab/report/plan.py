@@ -144,7 +144,8 @@ class Plan:
         words = ["hbnlab reproduce", f"--dataset {self.choice.name}"]
         words += ["--root FOLDER"] if self.choice.root is not None else []
         words += ["--download"] if self.choice.download else []
-        words += [f"--{name.replace('_', '-')}" for name in self.choice.options]
+        words += ["--tree FILE"] if "tree" in self.choice.options else []
+        words += ["--three-levels"] if self.choice.options.get("three_levels") else []
         if self.weights == "train":
             preset, seeds = self.training_preset, len(self.seeds)
             words.append(f"--weights train --preset {preset} --seeds {seeds}")
