@@ -1,4 +1,4 @@
-"""What is refused of labels and attributes, in data sets and in records alike."""
+"""What is refused of images, labels and attributes, in data sets, records and figures alike."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,23 @@ import torch
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
+
+
+def check_images(images: Tensor) -> None:
+    """Validate that images are bytes of shape (sample, 3, height, width).
+
+    Raises:
+        ValueError: for another type or shape.
+
+    Example:
+        >>> check_images(torch.zeros(2, 3, 8, 8))
+        Traceback (most recent call last):
+        ValueError: images must be uint8, got torch.float32
+    """
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8, got {images.dtype}")
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
+        raise ValueError(f"images must have shape (sample, 3, h, w), got {tuple(images.shape)}")
 
 
 def check_labels(labels: Tensor, hierarchy: Hierarchy) -> None:

@@ -1,18 +1,7 @@
-"""What a split refuses besides wrong labels: images and constants that do not fit."""
+"""What a split refuses besides wrong images and labels: names and constants that do not fit."""
 
 import math
 from collections.abc import Sequence
-
-import torch
-from torch import Tensor
-
-
-def check_images(images: Tensor) -> None:
-    """Refuse images that are not bytes of shape (sample, 3, h, w)."""
-    if images.dtype != torch.uint8:
-        raise ValueError(f"images must be uint8, got {images.dtype}")
-    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
-        raise ValueError(f"images must have shape (sample, 3, h, w), got {tuple(images.shape)}")
 
 
 def check_names(what: str, names: Sequence[str], known: Sequence[str]) -> None:

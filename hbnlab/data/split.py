@@ -20,7 +20,7 @@ from hbnlab.data.batches import (
 )
 from hbnlab.fingerprint import fingerprint
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.label_checks import check_attributes, check_labels
+from hbnlab.label_checks import check_attributes, check_images, check_labels
 
 PARTS = ("train", "val", "test")
 Batch = tuple[Float[Tensor, "batch 3 h w"], Int[Tensor, "batch level"]]
@@ -226,7 +226,7 @@ class TensorSplit(Split):
     images: Tensor
 
     def __post_init__(self) -> None:
-        image_checks.check_images(self.images)
+        check_images(self.images)
         super().__post_init__()
         image_checks.check_same("number", len(self.images), len(self.labels))
         image_checks.check_same("device", self.images.device, self.labels.device)

@@ -4,13 +4,13 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from jaxtyping import Int, UInt8
 from matplotlib.axes import Axes
 from torch import Tensor
 
 from hbnlab.formatting import percent, plural, spoken
 from hbnlab.hierarchy import Hierarchy
+from hbnlab.label_checks import check_images, check_labels
 from hbnlab.plots.canvas import PLAIN_TEXT, array, finish, one_axes
 from hbnlab.plots.palette import BLUE, VERMILLION
 from hbnlab.records import Decisions
@@ -46,6 +46,7 @@ def class_sheet(
         ValueError: for images of another shape, or labels of other images or another tree.
 
     Example:
+        >>> import torch
         >>> from hbnlab.records import simulated_records
         >>> records = simulated_records()
         >>> images = torch.zeros(len(records), 3, 8, 8, dtype=torch.uint8)
@@ -106,6 +107,7 @@ def leaving_sheet(
 
     Example:
         >>> from hbnlab.policies import EntropyThreshold
+        >>> import torch
         >>> from hbnlab.records import simulated_records
         >>> records = simulated_records()
         >>> images = torch.zeros(len(records), 3, 8, 8, dtype=torch.uint8)
@@ -191,18 +193,10 @@ def _picture(ax: Axes, image: UInt8[Tensor, "3 height width"], x: float, y: floa
 
 
 def _check(images: Images, expected: int, labels: Tensor, hierarchy: Hierarchy) -> None:
-    if len(images) != expected or len(labels) != expected or not expected:
+    check_images(images)
+    check_labels(labels, hierarchy)
+    if len(images) != expected or len(labels) != expected:
         raise ValueError(
-            "images, labels and decisions must be of the same images, at least one, got "
+            "images, labels and decisions must be of the same images, got "
             f"{len(images)} images, {len(labels)} labels, {expected} expected"
-        )
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(
-            "images must be bytes (sample, 3, height, width), "
-            f"got {images.dtype} {tuple(images.shape)}"
-        )
-    if labels.shape[1] != hierarchy.num_levels:
-        raise ValueError(
-            f"labels must have a column for each of {hierarchy.num_levels} levels, "
-            f"got {labels.shape[1]}"
         )

@@ -232,10 +232,9 @@ def _draw_bars(
     bars: Sequence[Sequence[float]],
     marker: str,
     color: str,
-    label: str | None = None,
+    label: str = "_",
 ) -> None:
     """A bar from low to high at each place, with a marker at both ends."""
     ends = np.array(bars)
-    ax.vlines(places, ends[:, 0], ends[:, 1], color=color, linewidth=2.5)
-    for values, name in zip(ends.T, (label, None), strict=True):
-        ax.plot(places, values, marker, color=color, markersize=5, label=name)
+    ax.vlines(places, *ends.T, color=color, linewidth=2.5)
+    ax.plot(places, ends, marker, color=color, markersize=5, label=[label, "_"])

@@ -40,7 +40,6 @@ class LiveCurves:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             light_grid(ax)
         self._heads: dict[tuple[int, int], Line2D] = {}
-        self._lowest = 1.0
 
     def draw(
         self,
@@ -61,12 +60,13 @@ class LiveCurves:
         self._loss.set_data([done for done, _ in drawn], [loss for _, loss in drawn])
         self._left.relim()
         self._left.autoscale_view(scalex=False)
+        lowest = 1.0
         validated = [epoch.number for epoch in history.epochs if epoch.cells.get("val")]
         for exit_index, level in history.cell_indices:
             values = history.curve("top1", exit_index, level)
             self._head(exit_index, level, level_names).set_data(validated, values)
-            self._lowest = min([self._lowest, *values])
-        self._right.set_ylim(max(0.0, self._lowest - _ROOM_BELOW), 1.0)
+            lowest = min([lowest, *values])
+        self._right.set_ylim(max(0.0, lowest - _ROOM_BELOW), 1.0)
         self._canvas.draw()
         return snapshot(self._canvas, words)
 

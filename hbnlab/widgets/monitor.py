@@ -3,7 +3,6 @@
 import html
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 
 import ipywidgets as w
@@ -137,11 +136,12 @@ class TrainingMonitor(Panel):
         if self._step is None or self._curves is None:
             return ""
         history = self._step.history.of_phase(self._step.phase)
-        names = self._level_names(history)
-        if not names:
+        depth = 1 + max((level for _, level in history.cell_indices), default=0)
+        names = self._hierarchy.level_names if self._hierarchy else default_level_names(depth)
+        if depth > len(names):
             return message(
                 f"The network that is trained has more levels than the tree that the monitor was "
-                f"given, {list(self._hierarchy.level_names) if self._hierarchy else []}."
+                f"given, {list(names)}."
             )
         last = history.epochs[-1].cells.get("val", ()) if history.epochs else ()
         texts = {(score.exit_index, score.level_index): percent(score.top1) for score in last}
@@ -156,13 +156,6 @@ class TrainingMonitor(Panel):
             f'<div style="{PAGE}"><div style="{ROW}"><div>{accuracies}</div>'
             f"{picture._repr_html_()}</div></div>"
         )
-
-    def _level_names(self, history: History) -> Sequence[str]:
-        """Names of the levels; empty when the given tree has too few."""
-        needed = 1 + max((level for _, level in history.cell_indices), default=0)
-        if self._hierarchy is None:
-            return default_level_names(needed)
-        return self._hierarchy.level_names if needed <= self._hierarchy.num_levels else ()
 
     @property
     def _is_done(self) -> bool:

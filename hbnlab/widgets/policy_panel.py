@@ -94,8 +94,7 @@ class PolicySliders:
 
     def __init__(self, hierarchy: Hierarchy, on_change: Callable[[Policy], None]) -> None:
         self._hierarchy, self._on_change = hierarchy, on_change
-        self._controls: list[NumberControl] = []
-        self._settings: tuple[Setting, ...] = ()
+        self._controls: list[tuple[Setting, NumberControl]] = []
         self._key = ""
         self.widget = row()
 
@@ -103,13 +102,13 @@ class PolicySliders:
         """Move the sliders to the policy's numbers, after making those that it needs."""
         self._policy = policy
         if (key := policy.grid_key(self._hierarchy)) != self._key:
-            self._key, self._settings = key, policy.adjustable(self._hierarchy)
-            before = self._controls
-            self._controls = [self._made(setting) for setting in self._settings]
-            self.widget.children = tuple(control.widget for control in self._controls)
-            for control in before:
-                close_tree(control.widget)
-        for control, setting in zip(self._controls, self._settings, strict=True):
+            self._key, before = key, self.widget.children
+            settings = policy.adjustable(self._hierarchy)
+            self._controls = [(setting, self._made(setting)) for setting in settings]
+            self.widget.children = tuple(control.widget for _, control in self._controls)
+            for slider in before:
+                close_tree(slider)
+        for setting, control in self._controls:
             control.show(setting.value_in(policy))
 
     def _made(self, setting: Setting) -> NumberControl:
