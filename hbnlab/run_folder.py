@@ -26,7 +26,14 @@ from hbnlab.head_mask import has_two_heads
 from hbnlab.history import History
 from hbnlab.metrics import cell_table, evaluate
 from hbnlab.models import EarlyExitNetwork
-from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGate, fit_thresholds
+from hbnlab.policies import (
+    EntropyThreshold,
+    FineTolerance,
+    Policy,
+    SemanticGate,
+    ThresholdPolicy,
+    fit_thresholds,
+)
 from hbnlab.records import ExitRecords
 from hbnlab.storage import atomic_path, write_json
 from hbnlab.training import TrainConfig, fit, post_train
@@ -253,21 +260,29 @@ def examine(network: EarlyExitNetwork, splits: Splits, *, progress: bool = True)
 def report_policies(val: ExitRecords) -> dict[str, Policy]:
     """The policies that a network is reported with, by name, fitted on validation records.
 
-    Thresholds let half of the images that reach an early exit leave there. A network with two heads
-    per exit is reported at several fine tolerances, one with a gate with its gate as well.
+    Thresholds let half of the images that reach an early exit leave there.
     """
     early = val.num_exits - 1
     shares = [0.5 ** (number + 1) for number in range(early)] + [0.5**early]
-    zeros = [0.0] * early
-    if not has_two_heads(val.head_mask):
-        return {"entropy threshold": fit_thresholds(EntropyThreshold(zeros), val, shares)}
-    policies: dict[str, Policy] = {
-        f"fine tolerance {tau:.2f}": fit_thresholds(FineTolerance(zeros, tau), val, shares)
-        for tau in TOLERANCES
+    templates = report_templates(val)
+    return {name: fit_thresholds(policy, val, shares) for name, policy in templates.items()}
+
+
+def report_templates(records: ExitRecords) -> dict[str, ThresholdPolicy]:
+    """The policies of ``report_policies`` before their thresholds are fitted.
+
+    A network with two heads per exit is reported at several fine tolerances, one with a gate with
+    its gate as well.
+    """
+    zeros = [0.0] * (records.num_exits - 1)
+    if not has_two_heads(records.head_mask):
+        return {"entropy threshold": EntropyThreshold(zeros)}
+    found: dict[str, ThresholdPolicy] = {
+        f"fine tolerance {tau:.2f}": FineTolerance(zeros, tau) for tau in TOLERANCES
     }
-    if val.has_gate:
-        policies["semantic gate"] = fit_thresholds(SemanticGate(zeros), val, shares)
-    return policies
+    if records.has_gate:
+        found["semantic gate"] = SemanticGate(zeros)
+    return found
 
 
 def draw_demo(out: Path, tested: Tested, history: History) -> None:

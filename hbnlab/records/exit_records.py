@@ -177,16 +177,13 @@ class ExitRecords:
                 f"there is no head at exit {exit_index + 1}, level {name!r}; the cells are: "
                 f"{describe_cells(self.head_mask, self.hierarchy)}"
             )
-        at = (slice(None), exit_index, level_index)
+        derived = ("entropy", "confidence", "prediction", "correct")
         return Cell(
             exit_index=exit_index,
             level_index=level_index,
             logits=self.logits[level_index][:, exit_index],
-            entropy=self.entropy[at],
-            confidence=self.confidence[at],
-            prediction=self.prediction[at],
-            correct=self.correct[at],
             labels=self.labels[:, level_index],
+            **{name: getattr(self, name)[:, exit_index, level_index] for name in derived},
         )
 
     def macs_to(self, exit_index: int) -> int:

@@ -13,13 +13,13 @@ from hbnlab import plots
 from hbnlab.data import Split, TensorSplit
 from hbnlab.head_mask import has_two_heads
 from hbnlab.metrics import Evaluation, PublishedResults, sweep
-from hbnlab.policies import EntropyThreshold, FineTolerance, Policy, SemanticGate, budget_policies
+from hbnlab.policies import Policy, budget_policies
 from hbnlab.progress import progress_bar
 from hbnlab.report.measured import Measured
 from hbnlab.report.prose import prose_rows
 from hbnlab.report.protocol import STUDY_TOLERANCES, Protocol
 from hbnlab.report.published import published_results
-from hbnlab.run_folder import TOLERANCES, report_policies
+from hbnlab.run_folder import TOLERANCES, report_policies, report_templates
 
 SHEET_IMAGES = 2000
 STUDY_MEANS = 64
@@ -231,12 +231,9 @@ def _pareto_fronts(subject: Subject) -> Any:
 
 def _budgets(measured: Measured) -> list[Evaluation]:
     """Operating points of one network, from cheap to expensive."""
-    zeros = [0.0] * (measured.test.num_exits - 1)
-    templates: list[Any] = [EntropyThreshold(zeros)]
-    if measured.test.has_gate:
-        templates = [SemanticGate(zeros)]
-    elif has_two_heads(measured.test.head_mask):
-        templates = [FineTolerance(zeros, tolerance) for tolerance in TOLERANCES[::2]]
+    templates = list(report_templates(measured.val).values())
+    # The gate replaces the tolerances, of which every other one will do.
+    templates = [policy for policy in templates if policy.needs_gate] or templates[::2]
     found = [budget_policies(policy, measured.val, BUDGETS) for policy in templates]
     return sweep([policy for policies in found for policy in policies], measured.test)
 
