@@ -26,6 +26,7 @@ from hbnlab.head_mask import has_two_heads
 from hbnlab.history import History
 from hbnlab.metrics import cell_table, evaluate
 from hbnlab.models import EarlyExitNetwork
+from hbnlab.models.weights import with_trunk
 from hbnlab.policies import (
     EntropyThreshold,
     FineTolerance,
@@ -41,7 +42,8 @@ from hbnlab.training.checkpoint import load_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
 TOLERANCES = (0.0, 0.25, 0.5, 1.0, 1.5)
-QUICK_WIDTH = 0.25
+PRESETS = ("quick", "long", "readme", "paper")
+NARROW_WIDTHS = {("quick", "alexnet"): 0.25, ("quick", "residual"): 0.5, ("long", "alexnet"): 0.25}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ class RunDescription:
             return None
         spec = json.loads(path.read_text(encoding="utf-8"))
         config = TrainConfig.from_spec(spec["config"])
-        return cls(spec["network"], DataChoice(**spec["data"]), config)
+        return cls(with_trunk(spec["network"]), DataChoice(**spec["data"]), config)
 
     def write(self, out: Path) -> None:
         """Write it into a run's folder."""
@@ -119,22 +121,29 @@ class Tested:
     policies: dict[str, Policy]
 
 
-def trained_width(preset: str, width: float | None) -> float:
+def trained_width(preset: str, width: float | None, trunk: str) -> float:
     """What multiplies the channels of a network to be trained; None = that of the preset."""
     if width is not None:
         return width
-    return QUICK_WIDTH if preset == "quick" else 1.0
+    return NARROW_WIDTHS.get((preset, trunk), 1.0)
 
 
 def preset_config(
-    preset: str, model: str, dataset: str, *, published_code: bool = False, **changes: Any
+    preset: str,
+    model: str,
+    dataset: str,
+    trunk: str,
+    *,
+    published_code: bool = False,
+    **changes: Any,
 ) -> TrainConfig:
     """The settings of a preset, with changes.
 
     Args:
-        preset: ``"quick"``, ``"readme"`` or ``"paper"``.
+        preset: one of ``PRESETS``.
         model: name of the network, which ``"paper"`` depends on.
-        dataset: name of the data set, which ``"quick"`` depends on.
+        dataset: name of the data set, which ``"quick"`` and ``"long"`` depend on.
+        trunk: name of the trunk, likewise.
         published_code: with ``"paper"``, weight the losses as the study's code does.
         changes: any field of ``TrainConfig``.
     """
@@ -142,7 +151,8 @@ def preset_config(
         return TrainConfig.paper(model, published_code=published_code, **changes)
     if preset == "readme":
         return TrainConfig.readme(**changes)
-    return TrainConfig.quick(dataset, **changes)
+    make = TrainConfig.long if preset == "long" else TrainConfig.quick
+    return make(dataset, trunk, **changes)
 
 
 def check_writable(path: Path) -> None:

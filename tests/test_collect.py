@@ -39,7 +39,7 @@ def split_of(count):
     )
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_records_hold_the_logits_of_every_cell(name, images, labels):
     network = network_of(name).eval()
     records = collect_records(network, (images, labels), batch_size=8)

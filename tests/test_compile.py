@@ -24,7 +24,7 @@ torch.set_num_threads(1)
 
 ONE_GRAPH = """
 images = torch.randn(4, 3, 32, 32)
-for name in models.NAMES:
+for name in models.STUDY_NAMES:
     network = models.create(name, TINY_TREE, width=0.05).eval()
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     for row, expected in zip(compiled(images).logits, network(images).logits, strict=True):

@@ -27,7 +27,7 @@ def _macs_by_hand(part: nn.Module, run, hidden: torch.Tensor) -> tuple[int, torc
     return total, output
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_macs_are_the_products_in_convolutions_and_linear_layers(name, tiny_network):
     network, hidden = tiny_network(name).eval(), torch.zeros(1, 3, 32, 32)
     stages, branches = [], []

@@ -46,9 +46,9 @@ LINES = {
         _import_first("hbnlab.policies.finest_confident", "FinestConfident")
     ],
     "hbnlab/data/__init__.py": [_add_to("NAMES", '"stripes"')],
-    "hbnlab/models/__init__.py": [
+    "hbnlab/models/named_networks.py": [
         _import_first("hbnlab.models", "small_net"),
-        _add_to("BUILDERS", '"small-net": small_net.build'),
+        _add_to("TRUNKS", '"small-net": small_net.trunk'),
     ],
     "hbnlab/plots/__init__.py": [
         _import_first("hbnlab.plots.accuracy_by_exit", "accuracy_by_exit")
@@ -104,7 +104,7 @@ def test_an_added_network_trains_on_an_added_data_set_from_the_command_line(exte
     code = """
 from hbnlab.cli import main
 
-train = "train --preset {} --dataset stripes --model small-net --num-epochs 1 --device cpu --out {}"
+train = "train --preset {} --dataset stripes --trunk small-net --num-epochs 1 --device cpu --out {}"
 for preset in ("quick", "paper"):
     assert main(train.format(preset, preset).split()) == 0
     assert main(["test", "--out", preset, "--device", "cpu"]) == 0
@@ -120,7 +120,7 @@ from hbnlab.metrics import evaluate
 from hbnlab.policies import FinestConfident
 
 splits = data.load("stripes")
-network = models.create("small-net", splits.hierarchy, heads=[[True, True]] * 3)
+network = models.create("gran-hbn", splits.hierarchy, trunk="small-net")
 records = collect_records(network, splits.test)
 print("specificity", evaluate(FinestConfident(0.0).decide(records), records).specificity)
 print(plots.describe(plots.accuracy_by_exit(records)))

@@ -68,7 +68,7 @@ def _flat(outputs: models.ExitOutputs) -> list[Tensor]:
 # ---------------------------------------------------------------------- the study's numbers
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_the_parameters_and_flops_are_those_that_the_study_prints(name):
     network = models.create(name, CIFAR100)
     assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[name]
@@ -207,7 +207,7 @@ def _pool_relu(x: Tensor) -> Tensor:
     return functional.max_pool2d(x, 2).relu()
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_a_checkpoint_of_the_original_gives_the_logits_of_the_original(name, tmp_path):
     state, images = _original_state(name), _images()
     torch.save(state, tmp_path / "study.pth")
@@ -295,10 +295,10 @@ def test_a_damaged_or_missing_checkpoint_is_refused(tmp_path):
 
 
 def test_an_unknown_network_is_refused_with_those_there_are(tmp_path):
-    known = r"one of \['alexnet', 'b-alexnet', 'sem-hbn', 'gran-hbn', 'ag-hbn'\], got 'resnet'"
-    with pytest.raises(ValueError, match=known):
+    study = "'alexnet', 'b-alexnet', 'sem-hbn', 'gran-hbn', 'ag-hbn'"
+    with pytest.raises(ValueError, match=rf"one of \[{study}, 'plain', 'branchy'\], got 'resnet'"):
         models.create("resnet", CIFAR100)
-    with pytest.raises(ValueError, match=known):
+    with pytest.raises(ValueError, match=rf"one of \[{study}\], got 'resnet'"):
         models.load_original(tmp_path / "any.pth", "resnet")
 
 
@@ -321,7 +321,7 @@ def test_making_a_network_leaves_the_global_generator_as_it_was(tiny_network):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_width_scales_channels_and_hidden_units_but_not_images_and_classes(name):
     network = models.create(name, FASHION_MNIST, width=0.25)
     full = models.create(name, FASHION_MNIST)
@@ -376,7 +376,7 @@ STUDY_CELLS = {
 }
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_a_third_level_is_given_heads_in_each_networks_manner(name):
     network = models.create(name, FASHION_MNIST_THREE, width=0.05)
     assert [[int(cell) for cell in row] for row in network.head_mask] == STUDY_CELLS[name]
@@ -396,7 +396,7 @@ def test_sem_hbn_is_coarse_until_its_last_exit():
 
 def test_a_tree_of_one_level_fits_every_network():
     flat = Hierarchy(("class",), (("a", "b"),), ((),))
-    for name in models.NAMES:
+    for name in models.STUDY_NAMES:
         outputs = models.create(name, flat, width=0.05)(_images())
         assert all(logits.shape == (3, 2) for row in outputs.logits for logits in row)
 
@@ -431,7 +431,7 @@ def test_parts_of_a_network_that_do_not_pair_are_refused(tiny_tree):
 # ---------------------------------------------------------------------- running networks
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_stages_and_branches_one_by_one_say_what_the_whole_says(name, tiny_network):
     network, hidden = tiny_network(name).eval(), _images()
     whole = network(hidden)
@@ -444,7 +444,7 @@ def test_stages_and_branches_one_by_one_say_what_the_whole_says(name, tiny_netwo
 
 
 def test_training_and_evaluation_give_outputs_of_one_form(tiny_network):
-    for name in models.NAMES:
+    for name in models.STUDY_NAMES:
         network = tiny_network(name)
         forms = [
             [
@@ -493,7 +493,7 @@ def test_the_names_in_a_file_stay_the_same(tiny_network):
     assert tiny_network("ag-hbn").state_dict().keys() == expected
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_weights_bring_hierarchy_width_and_heads(name, tiny_network, tmp_path):
     network = tiny_network(name, seed=3)
     save_weights(network, tmp_path / "w.safetensors", notes={"command": "by hand"})
@@ -575,7 +575,7 @@ def test_a_file_without_a_network_is_no_weights(tmp_path):
         models.create("gran-hbn", weights=tmp_path / "r.safetensors")
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 @pytest.mark.parametrize("dataset", models.bundled_names())
 def test_bundled_weights_are_small_and_load(dataset, name):
     network = models.create(name, weights=dataset)

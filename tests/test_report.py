@@ -81,9 +81,9 @@ def bundled(tmp_path_factory):
         patch.setattr("hbnlab.report.figures.BUDGETS", 3)
         notes = {"cifar100": {"history": HISTORY.to_spec(), "config": {"augment": False}}}
         for dataset in ("colours", "cifar100", "glyphs"):
-            for name in models.NAMES:
+            for name in models.STUDY_NAMES:
                 network = models.create(name, TREE, width=WIDTH, seed=1)
-                path = root / dataset / f"{name}.safetensors"
+                path = root / dataset / "alexnet" / f"{name}.safetensors"
                 models.save_weights(network, path, notes=notes.get(dataset))
         yield root
 
@@ -147,7 +147,7 @@ def test_the_page_names_what_was_run_and_what_was_not(report, bundled, tmp_path)
     assert "**colours** (2 coarse > 5 fine classes)" in page
     assert "CIFAR-100, the data set of the study, was not run here" in page
     assert "hbnlab reproduce --dataset cifar100" in page
-    assert f"Training curves of {', '.join(models.NAMES)} are missing" in page
+    assert f"Training curves of {', '.join(models.STUDY_NAMES)} are missing" in page
     choice = Colours(name="cifar100")
     there = plan_of(tmp_path, choice=choice, names=("gran-hbn",), paper_protocol=True)
     page = reproduce(there, progress=False).read_text()
@@ -484,12 +484,15 @@ def test_a_plan_that_cannot_work_is_refused_before_anything_is_done(
 
 
 def test_a_network_without_bundled_weights_is_named(bundled, tmp_path, monkeypatch):
-    for name in models.NAMES[1:]:
+    for name in models.STUDY_NAMES[1:]:
         models.save_weights(
-            models.create(name, TREE, width=WIDTH), tmp_path / "colours" / f"{name}.safetensors"
+            models.create(name, TREE, width=WIDTH),
+            tmp_path / "colours" / "alexnet" / f"{name}.safetensors",
         )
     monkeypatch.setattr("hbnlab.models.weights.BUNDLED", tmp_path)
-    with pytest.raises(ValueError, match=rf"no weights of \['{models.NAMES[0]}'\] are bundled"):
+    with pytest.raises(
+        ValueError, match=rf"no weights of \['{models.STUDY_NAMES[0]}'\] are bundled"
+    ):
         plan_of(tmp_path)
 
 

@@ -50,7 +50,7 @@ def _gate_weights(network: EarlyExitNetwork) -> set[str]:
 # ---------------------------------------------------------------------- learning
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_every_network_learns_colours(name, tiny_network, tiny_splits):
     network = tiny_network(name, width=0.1)
     config = _config(epochs=20, dropout=0.0)
@@ -70,14 +70,20 @@ def test_one_epoch_on_eight_images_is_enough_to_change_every_weight(tiny_network
     assert kernels - _changed(before, network) == {"gate.weight"}
 
 
-def test_the_loop_is_the_one_that_anybody_would_write(tiny_network, tiny_splits):
-    """Adam on the weighted sum of cross-entropies, on the same batches in the same order."""
-    config = _config(dropout=0.0, augment=False, weight_decay=1e-4)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_the_loop_is_the_one_that_anybody_would_write(optimizer, tiny_network, tiny_splits):
+    """The optimizer on the weighted sum of cross-entropies, on the same batches in their order."""
+    rates = {"weight_decay": 1e-4}
+    config = _config(dropout=0.0, augment=False, optimizer=optimizer, **rates)
     trained, network = tiny_network(), tiny_network().train()
     fit(trained, tiny_splits, config, progress=False)
 
     network.set_dropout(0.0)
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3, weight_decay=1e-4, foreach=False)
+    rates |= {"lr": 3e-3, "foreach": False}
+    if optimizer == "adam":
+        optimizer = torch.optim.Adam(network.parameters(), **rates)
+    else:
+        optimizer = torch.optim.SGD(network.parameters(), momentum=0.9, nesterov=True, **rates)
     generator = torch.Generator().manual_seed(config.seed)
     for _ in range(config.epochs):
         for images, labels in tiny_splits.train.batches(16, generator=generator):
@@ -238,7 +244,7 @@ def _scores_by_hand(network: EarlyExitNetwork, split: Split) -> list[CellScore]:
     return scores
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_the_last_epoch_scores_the_network_as_it_is_left(name, tiny_network, tiny_splits):
     network = tiny_network(name)
     history = fit(network, tiny_splits, _config(), progress=False)
@@ -443,10 +449,13 @@ _TRAININGS = {"train": fit, "post-train": post_train}
 
 
 @pytest.mark.parametrize("spoil_at", [1, 2, 3, 4, 6])
-@pytest.mark.parametrize("phase", ["train", "post-train"])
-def test_no_update_is_made_from_a_batch_that_is_not_finite(phase, spoil_at, tiny_splits):
+@pytest.mark.parametrize(
+    ("phase", "optimizer"), [("train", "adam"), ("train", "sgd"), ("post-train", "adam")]
+)
+def test_no_update_is_made_from_a_batch_that_is_not_finite(phase, optimizer, spoil_at, tiny_splits):
     """Parameters, and the statistics of BatchNorm, are those after the step before it."""
-    network, config, after = _batch_norm_network(), _config(post_learning_rate=1e-2), []
+    network, after = _batch_norm_network(), []
+    config = _config(post_learning_rate=1e-2, optimizer=optimizer)
     _spoiler(network).spoil_at = spoil_at
     after.append(_weights(network))
     epoch, number = divmod(spoil_at - 1, 3)
@@ -463,8 +472,9 @@ def test_no_update_is_made_from_a_batch_that_is_not_finite(phase, spoil_at, tiny
     assert spoil_at == 1 or _changed(after[spoil_at - 2], network)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("spoil_at", [1, 4])
-def test_no_update_is_made_from_a_gradient_that_is_not_finite(spoil_at, tiny_splits):
+def test_no_update_is_made_from_a_gradient_that_is_not_finite(spoil_at, optimizer, tiny_splits):
     network, calls, after = _batch_norm_network(), itertools.count(1), {0: {}}
     after[0] = _weights(network)
     network.stages[0][1].weight.register_hook(
@@ -478,7 +488,7 @@ def test_no_update_is_made_from_a_gradient_that_is_not_finite(spoil_at, tiny_spl
         fit(
             network,
             tiny_splits,
-            _config(),
+            _config(optimizer=optimizer),
             lambda step: after.update({3 * step.epoch - 3 + step.number: _weights(network)}),
             progress=False,
         )
@@ -587,13 +597,52 @@ def test_a_last_image_joins_the_batch_before_it_where_statistics_are_of_batches(
         assert {step.steps for step in seen} == {steps}
 
 
-def test_a_run_with_batch_statistics_resumes_to_the_bit(tiny_splits, tmp_path):
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_run_with_batch_statistics_resumes_to_the_bit(optimizer, tiny_splits, tmp_path):
+    config = _config(optimizer=optimizer)
     whole, resumed = _batch_norm_network(), _batch_norm_network()
-    fit(whole, tiny_splits, _config(), progress=False)
+    fit(whole, tiny_splits, config, progress=False)
     how = {"checkpoint": tmp_path / "c", "progress": False}
-    fit(_batch_norm_network(), tiny_splits, _config(epochs=1), **how)
-    fit(resumed, tiny_splits, _config(), resume=True, **how)
+    fit(_batch_norm_network(), tiny_splits, config.change(epochs=1), **how)
+    fit(resumed, tiny_splits, config, resume=True, **how)
     assert _changed(_weights(whole), resumed) == set()
+
+
+def test_the_residual_trunk_repeats_to_the_byte_and_resumes_so(tiny_splits, tmp_path):
+    config = TrainConfig.quick("custom", "residual", epochs=2, device="cpu")
+
+    def train(name: str) -> bytes:
+        network = models.create("ag-hbn", TINY_TREE, 0.1, trunk="residual")
+        how = {"checkpoint": tmp_path / name, "resume": True, "progress": False}
+        history = fit(network, tiny_splits, config, **how)
+        post_train(network, tiny_splits, config, history=history, **how)
+        return (tmp_path / name).read_bytes()
+
+    def stop_early(step: Step) -> bool:
+        return step.epoch == 1 and step.number == step.steps
+
+    cut = models.create("ag-hbn", TINY_TREE, 0.1, trunk="residual")
+    fit(cut, tiny_splits, config, stop_early, checkpoint=tmp_path / "cut", progress=False)
+    assert train("one") == train("other") == train("cut")
+
+
+def test_post_training_on_the_residual_trunk_leaves_all_but_the_gate_to_the_bit(tiny_splits):
+    network = models.create("ag-hbn", TINY_TREE, 0.1, trunk="residual")
+    config = TrainConfig.quick("custom", "residual", epochs=1, device="cpu")
+    fit(network, tiny_splits, config, progress=False)
+    before = _weights(network)
+    post_train(network, tiny_splits, config, progress=False)
+    assert _changed(before, network) == _gate_weights(network)
+
+
+def test_gran_hbn_and_ag_hbn_of_one_seed_differ_in_the_gate_only(tiny_splits):
+    config = TrainConfig.quick("custom", "residual", epochs=1, device="cpu")
+    gran, ag = (
+        models.create(name, TINY_TREE, 0.1, trunk="residual") for name in ("gran-hbn", "ag-hbn")
+    )
+    for network in (gran, ag):
+        fit(network, tiny_splits, config, progress=False)
+    assert _changed(_weights(ag), gran) == set()
 
 
 def test_the_dropout_of_the_trunk_is_left_alone(tiny_splits):
@@ -696,7 +745,7 @@ def test_the_readme_preset_has_the_defaults_of_the_studys_command_line():
     assert TrainConfig.readme(epochs=5) == TrainConfig(epochs=5)
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.STUDY_NAMES)
 def test_the_paper_preset_has_the_numbers_of_table_1(name):
     config = TrainConfig.paper(name)
     assert (config.learning_rate, config.weight_decay) == (1.5e-4, 5e-4)
@@ -712,7 +761,7 @@ def test_the_paper_preset_has_the_numbers_of_table_1(name):
 
 def test_what_the_published_code_does_beside_the_paper_is_an_option():
     changed = {}
-    for name in models.NAMES:
+    for name in models.STUDY_NAMES:
         paper, code = TrainConfig.paper(name), TrainConfig.paper(name, published_code=True)
         pairs = zip(vars(paper).items(), vars(code).values(), strict=True)
         if differing := {key: new for (key, old), new in pairs if new != old}:

@@ -1,8 +1,13 @@
-"""Train the five networks on a data set and bundle their weights: what ``make weights`` runs.
+"""Train networks on a data set and bundle their weights: what ``make weights`` runs.
 
 Each file says in its header which command, seed and settings made it on what, how its training
 went, and what it reaches on the test images, as it will be read back: in half precision. Times go
 into times.json beside the files, for they are never the same twice.
+
+Seed 0 is bundled. What any seed reaches goes into results/trainings.json; the weights of the others
+are written into --out, where ``hbnlab reproduce`` finds nothing, but a person may.
+
+On a trunk of ours only AG-HBN is bundled of the two: its file holds Gran-HBN as well.
 
 One thread computes, whatever the machine: the sums of two would not be the same to the last bit.
 """
@@ -16,50 +21,70 @@ from pathlib import Path
 import torch
 
 import hbnlab
-from hbnlab import data, models
+from hbnlab import data, models, trees
 from hbnlab.collect import collect_records
 from hbnlab.data import Splits
 from hbnlab.metrics import cell_table
+from hbnlab.models.named_networks import names_on
 from hbnlab.models.weights import BUNDLED, bundled_path
+from hbnlab.run_folder import trained_width
 from hbnlab.storage import write_json
 from hbnlab.training import TrainConfig, fit, post_train
 
-WIDTH = 0.25
-LONGER = {
-    "glyphs": {"epochs": 12, "post_epochs": 2, "dropout": 0.1},
-    "fashion_mnist": {"epochs": 8, "post_epochs": 2, "dropout": 0.3},
+BUNDLES = {
+    ("glyphs", "alexnet"): names_on("alexnet"),
+    ("fashion_mnist", "alexnet"): names_on("alexnet"),
+    ("glyphs", "residual"): ("ag-hbn",),
+    ("fashion_mnist", "residual"): ("ag-hbn",),
+    ("cifar10", "alexnet"): ("ag-hbn",),
+    ("cifar10", "residual"): ("ag-hbn",),
 }
-MAX_BYTES = 2_000_000
+MAX_BYTES = 2_500_000
+TRAININGS = Path(__file__).parents[1] / "results" / "trainings.json"
 
 
 def main() -> None:
     """Make the weights asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", choices=tuple(LONGER), action="append")
+    parser.add_argument("--dataset", choices=sorted({dataset for dataset, _ in BUNDLES}))
+    parser.add_argument("--trunk", choices=tuple(models.TRUNKS))
     parser.add_argument("--model", choices=models.NAMES, action="append")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--root", help="folder of CIFAR-10 as images, train/CLASS and test/CLASS")
+    parser.add_argument("--out", type=Path, default=Path("runs/weights"))
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    for dataset in chosen.dataset or LONGER:
-        splits = data.load(dataset)
-        for name in chosen.model or models.NAMES:
-            make(name, dataset, splits, chosen.seed)
+    for (dataset, trunk), names in BUNDLES.items():
+        if chosen.dataset in (None, dataset) and chosen.trunk in (None, trunk):
+            splits = load(dataset, chosen.root)
+            for name in chosen.model or names:
+                make(name, trunk, dataset, splits, chosen.seed, chosen.out)
 
 
-def make(name: str, dataset: str, splits: Splits, seed: int) -> None:
-    """Train one network and bundle it."""
-    config = TrainConfig.quick(dataset, seed=seed, **LONGER[dataset])
-    network = models.create(name, splits.hierarchy, width=WIDTH, seed=seed)
+def load(dataset: str, root: str | None) -> Splits:
+    """The data; CIFAR-10 from a folder of images where one is given."""
+    if dataset != "cifar10" or root is None:
+        return data.load(dataset)
+    return data.load("folder", root, tree=trees.CIFAR10)
+
+
+def make(name: str, trunk: str, dataset: str, splits: Splits, seed: int, out: Path) -> None:
+    """Train one network, and bundle it where its seed is 0."""
+    config = TrainConfig.long(dataset, trunk, seed=seed, device="cpu")
+    width = trained_width("long", None, trunk)
+    network = models.create(name, splits.hierarchy, width, seed=seed, trunk=trunk)
     history = fit(network, splits, config)
     if network.has_gate:
         history = post_train(network, splits, config, history=history)
-    network.to("cpu")
     with tempfile.TemporaryDirectory() as folder:
         rounded = Path(folder) / "rounded.safetensors"
         models.save_weights(network, rounded, half=True)
         records = collect_records(models.create(name, weights=rounded), splits.test)
+    asked = f"--dataset {dataset} --trunk {trunk} --model {name} --seed {seed}"
+    is_copy = dataset == "cifar10" and splits.name == "folder"
     notes = {
-        "command": f"python tools/make_weights.py --dataset {dataset} --model {name} --seed {seed}",
+        "command": f"python tools/make_weights.py {asked}{' --root FOLDER' if is_copy else ''}",
+        "data": "CIFAR-10 (JPEG copy)" if is_copy else dataset,
         "seed": seed,
         "environment": hbnlab.environment(),
         "config": asdict(config),
@@ -67,20 +92,23 @@ def make(name: str, dataset: str, splits: Splits, seed: int) -> None:
         "trained_on": splits.train.fingerprint,
         "test": cell_table(records),
     }
-    path = bundled_path(dataset, name)
+    bundled = bundled_path(dataset, name, trunk)
+    path = bundled if seed == 0 else out / dataset / trunk / f"{name}-seed-{seed}.safetensors"
     models.save_weights(network, path, half=True, notes=notes)
     if path.stat().st_size > MAX_BYTES:
         raise SystemExit(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}")
-    _note_time(dataset, name, history.seconds)
+    label = f"{dataset} {trunk} {name} seed {seed}"
+    _add(TRAININGS, label, {key: notes[key] for key in ("command", "data", "seed", "test")})
+    if seed == 0:
+        _add(BUNDLED / "times.json", label, {"seconds": round(history.seconds, 1)})
     for row in notes["test"]:
-        print(f"{name} {dataset} exit {row['exit']} {row['level']}: {row['accuracy']:.4f}")
+        print(f"{label} exit {row['exit']} {row['level']}: {row['accuracy']:.4f}")
 
 
-def _note_time(dataset: str, name: str, seconds: float) -> None:
-    path = BUNDLED / "times.json"
-    times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    times.setdefault(dataset, {})[name] = {"seconds": round(seconds, 1)}
-    write_json(path, times)
+def _add(path: Path, label: str, entry: dict) -> None:
+    """Put an entry into a file of JSON, sorted by label."""
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    write_json(path, dict(sorted({**entries, label: entry}.items())))
 
 
 if __name__ == "__main__":

@@ -229,7 +229,7 @@ for name, (parameters, flops) in published.items():
     assert [2 * macs for macs in costs.macs_to_exits(network)] == flops
 
 # %%
-for name in models.NAMES:
+for name in models.STUDY_NAMES:
     network = models.create(name, CIFAR100, width=0.1)
     words = {(True, True): "coarse+fine", (True, False): "coarse", (False, True): "fine"}
     cells = " | ".join(words[row] for row in network.head_mask)

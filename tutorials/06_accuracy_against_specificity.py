@@ -56,7 +56,7 @@ try:
 except FileNotFoundError:
     splits = data.load("glyphs", train_size=100)
     print("Fashion-MNIST is not on this machine: going on with the glyphs.")
-networks = {name: models.create(name, weights=splits.name) for name in models.NAMES}
+networks = {name: models.create(name, weights=splits.name) for name in models.STUDY_NAMES}
 records = {name: collect_records(net, splits.test) for name, net in networks.items()}
 gran = records["gran-hbn"]
 print(f"{gran.split}: {len(gran):,} images, {', '.join(records)}")

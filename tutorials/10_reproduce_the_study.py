@@ -200,7 +200,7 @@ for number, found in gran.items():
 # **Before you run the next cell:** "exactly" for 13 FLOP counts of up to 136,060,928? Bet.
 
 # %%
-for name in models.NAMES:
+for name in models.STUDY_NAMES:
     network = models.create(name, CIFAR100)
     flops = [2 * macs for macs in costs.macs_to_exits(network)]
     found = study["results"][name]

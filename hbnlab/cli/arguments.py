@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hbnlab import __version__, data, models
+from hbnlab import __version__, data, models, run_folder
 from hbnlab.cli import commands as run
-from hbnlab.models.study_networks import NAMES as STUDY
+from hbnlab.models import STUDY_NAMES as STUDY
 
 DEFAULT = " (default: %(default)s)"
 MODES = {"training": "train", "testing": "test"}
@@ -29,10 +29,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "add a level of groups above the coarse level",
     },
     "--model": {"choices": models.NAMES, "help": "name of the network"},
+    "--trunk": {
+        "choices": tuple(models.TRUNKS),
+        "help": "stages and branches: alexnet is the study's; residual is ours, where depth pays",
+    },
     "--preset": {
-        "choices": ("quick", "readme", "paper"),
-        "help": "settings: quick trains well in minutes on two cores, at a quarter of the width; "
-        "readme has the study's command-line defaults; paper has its table I (default: quick)",
+        "choices": run_folder.PRESETS,
+        "help": "settings: quick trains a narrow network in minutes on two cores; long is that of "
+        "the bundled weights; readme has the study's command-line defaults; paper has its table I "
+        "(default: quick)",
     },
     "--width": {"type": float, "help": "multiplies the number of channels"},
     "--num-epochs": {"dest": "epochs", "type": int, "help": "epochs of the joint training"},
@@ -99,7 +104,7 @@ def _add_demo(commands: Any) -> None:
     )
     demo.set_defaults(execute=run.demo)
     demo.add_argument("--out", default="runs/demo", type=Path, help="folder to write" + DEFAULT)
-    _take(demo, *DATA, "--seed", "--device", dataset="glyphs", seed=0, device="auto")
+    _take(demo, "--trunk", *DATA, "--seed", "--device", **run.DEMO)
 
 
 def _add_train(commands: Any) -> None:
@@ -112,7 +117,9 @@ def _add_train(commands: Any) -> None:
     )
     train.set_defaults(execute=run.train)
     train.add_argument("--out", type=Path, help="folder of the run (default: runs/MODEL-DATASET)")
-    _take(train, "--model", *DATA, "--preset", "--width", "--num-epochs", "--num-pt-epochs")
+    _take(
+        train, "--model", "--trunk", *DATA, "--preset", "--width", "--num-epochs", "--num-pt-epochs"
+    )
     train.add_argument("--batch-size", type=int, help="images per step")
     train.add_argument("--lr", dest="learning_rate", type=float, help="learning rate")
     train.add_argument(
@@ -142,7 +149,7 @@ def _add_test(commands: Any) -> None:
         metavar="NAME|FILE",
         help="a bundled name (glyphs, fashion_mnist), a weights file or a checkpoint",
     )
-    _take(test, "--model", *DATA, "--device", model="gran-hbn", device="auto")
+    _take(test, "--model", "--trunk", *DATA, "--device", model="gran-hbn", device="auto")
 
 
 def _add_reproduce(commands: Any) -> None:

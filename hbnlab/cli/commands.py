@@ -17,19 +17,27 @@ from hbnlab.training import TrainConfig
 from hbnlab.training.device import choose_device
 
 LESSONS = Path("hbnlab-lessons")
-DEFAULTS = {"model": "gran-hbn", "dataset": "glyphs", "preset": "quick"}
+DEFAULTS = {
+    "model": "gran-hbn",
+    "trunk": models.STUDY_TRUNK,
+    "dataset": "glyphs",
+    "preset": "quick",
+}
 """What ``train`` uses where neither an option nor the resumed run says otherwise."""
 TREE_OPTIONS = ("three_levels", "tree")
 """What chooses the tree of a data set; one of them replaces the one that a run had."""
 
+DEMO = {"trunk": "residual", "dataset": "glyphs", "seed": 0, "device": "auto"}
+
 
 def demo(chosen: argparse.Namespace) -> int:
     """Train Gran-HBN briefly, print how good its exits are, and write figures and test.json."""
-    choice = data_choice(chosen, chosen.dataset)
-    config = TrainConfig.quick(choice.name, seed=chosen.seed, device=chosen.device)
-    print(f"hbnlab demo: Gran-HBN on {choice.name}, a quarter of the study's width")
-    splits, width = choice.load(), run_folder.QUICK_WIDTH
-    network = models.create("gran-hbn", splits.hierarchy, width=width, seed=config.seed)
+    choice, trunk = data_choice(chosen, chosen.dataset), chosen.trunk
+    config = TrainConfig.quick(choice.name, trunk, seed=chosen.seed, device=chosen.device)
+    width = run_folder.trained_width("quick", None, trunk)
+    print(f"hbnlab demo: Gran-HBN on {choice.name}, trunk {trunk} at {width:g} of its width")
+    splits, seed = choice.load(), config.seed
+    network = models.create("gran-hbn", splits.hierarchy, width=width, seed=seed, trunk=trunk)
     history = run_folder.train_run(chosen.out, network, choice, splits, config)
     tested = run_folder.examine(network, splits)
     write_json(chosen.out / "test.json", tested.report)
@@ -45,19 +53,19 @@ def demo(chosen: argparse.Namespace) -> int:
 
 def train(chosen: argparse.Namespace) -> int:
     """Train a network into a folder; a resumed run takes its options from run.json."""
-    names = f"{chosen.model or DEFAULTS['model']}-{chosen.dataset or DEFAULTS['dataset']}"
-    out = chosen.out or Path("runs") / names
+    out = chosen.out or Path("runs") / _run_name(chosen)
     stored = run_folder.RunDescription.read(out) if chosen.resume else None
     of_run = stored.choice if stored else None
     dataset = of_run.name if of_run else DEFAULTS["dataset"]
     choice = data_choice(chosen, chosen.dataset or dataset, of_run)
     model = chosen.model or (stored.network["name"] if stored else DEFAULTS["model"])
-    config = train_config(chosen, model, choice.name, stored)
-    width = run_folder.trained_width(chosen.preset or DEFAULTS["preset"], chosen.width)
+    trunk = chosen.trunk or (stored.network["trunk"] if stored else DEFAULTS["trunk"])
+    config = train_config(chosen, model, choice.name, trunk, stored)
+    width = run_folder.trained_width(chosen.preset or DEFAULTS["preset"], chosen.width, trunk)
     if stored and chosen.width is None:
         width = stored.network["width"]
     splits = choice.load()
-    network = models.create(model, splits.hierarchy, width=width, seed=config.seed)
+    network = models.create(model, splits.hierarchy, width, seed=config.seed, trunk=trunk)
     history = run_folder.train_run(out, network, choice, splits, config, resume=chosen.resume)
     print(console_tables.last_epoch(history, splits.hierarchy))
     if not history.epochs:
@@ -77,7 +85,7 @@ def test(chosen: argparse.Namespace) -> int:
         network, of_run, _ = run_folder.load_run(chosen.run or out)
         choice = data_choice(chosen, chosen.dataset or of_run.name, of_run)
     else:
-        network = models.create(chosen.model, weights=chosen.weights)
+        network = models.create(chosen.model, weights=chosen.weights, trunk=chosen.trunk)
         bundled = chosen.weights if chosen.weights in models.bundled_names() else None
         name = chosen.dataset or bundled
         if name is None:
@@ -200,6 +208,7 @@ def train_config(
     chosen: argparse.Namespace,
     model: str,
     dataset: str,
+    trunk: str,
     stored: run_folder.RunDescription | None = None,
 ) -> TrainConfig:
     """The preset, or the settings of a resumed run, changed by the options that were given.
@@ -208,6 +217,7 @@ def train_config(
         chosen: the arguments.
         model: name of the network.
         dataset: name of the data set.
+        trunk: name of the trunk.
         stored: description of the resumed run, or None.
     """
     given = {field.name: getattr(chosen, field.name, None) for field in fields(TrainConfig)}
@@ -215,4 +225,10 @@ def train_config(
     if stored and chosen.preset is None:
         return stored.config.change(**changes)
     preset = chosen.preset or DEFAULTS["preset"]
-    return run_folder.preset_config(preset, model, dataset, **changes)
+    return run_folder.preset_config(preset, model, dataset, trunk, **changes)
+
+
+def _run_name(chosen: argparse.Namespace) -> str:
+    """Where a run is written that names no folder; our trunk is in its name, the study's is not."""
+    words = [getattr(chosen, name) or DEFAULTS[name] for name in ("model", "dataset", "trunk")]
+    return "-".join(word for word in words if word != DEFAULTS["trunk"])

@@ -1,12 +1,12 @@
-"""Networks by name: ``create`` builds or loads one, ``load_original`` reads the study's files."""
+"""Networks by name and trunk: ``create`` makes one, ``load_original`` reads the study's files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.models import study_networks
+from hbnlab.models.named_networks import NAMES, STUDY_NAMES, STUDY_TRUNK, TRUNKS, build, name_on
 from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.models.original import load_original
 from hbnlab.models.weights import bundled_names, load_weights, save_weights
@@ -14,6 +14,9 @@ from hbnlab.types import Number
 
 __all__ = [
     "NAMES",
+    "STUDY_NAMES",
+    "STUDY_TRUNK",
+    "TRUNKS",
     "EarlyExitNetwork",
     "ExitOutputs",
     "bundled_names",
@@ -22,11 +25,6 @@ __all__ = [
     "load_weights",
     "save_weights",
 ]
-
-BUILDERS: dict[str, Callable[..., EarlyExitNetwork]] = {
-    **dict.fromkeys(study_networks.NAMES, study_networks.build),
-}
-NAMES = tuple(BUILDERS)
 
 
 def create(
@@ -37,44 +35,51 @@ def create(
     dropout: Number = 0.5,
     seed: int = 0,
     weights: str | Path | None = None,
+    trunk: str | None = None,
 ) -> EarlyExitNetwork:
-    """Build one of the study's five networks, freshly initialised or with trained weights.
+    """Build a network, freshly initialised or with trained weights.
 
     Args:
-        name: ``"alexnet"``, ``"b-alexnet"``, ``"sem-hbn"``, ``"gran-hbn"`` or ``"ag-hbn"``.
+        name: which cells have heads, and whether there is a gate: ``"plain"``, ``"branchy"``,
+            ``"sem-hbn"``, ``"gran-hbn"`` or ``"ag-hbn"``. On the study's trunk the first two are
+            its ``"alexnet"`` and ``"b-alexnet"``, and so are called.
         hierarchy: the classes; required without ``weights``, which bring their own.
         width: factor on channels and hidden units; 1.0 where neither it nor weights are given.
-        heads: head mask, ``heads[exit][level]``, in place of the study's.
+        heads: head mask, ``heads[exit][level]``, in place of the one that the name stands for.
         dropout: probability in the branches while training.
         seed: of the initialisation; torch's global generator is left as it was.
-        weights: a bundled name (``bundled_names()`` lists them) or the path of a weights file or
-            checkpoint of hbnlab.
+        weights: one of ``bundled_names()``, or the path of a weights file or checkpoint of hbnlab.
+        trunk: ``"alexnet"``, which is the study's, or ``"residual"``, which is ours; None = that of
+            the file of weights, and the study's where there is no file.
 
     Raises:
-        ValueError: for an unknown name, a missing hierarchy, or weights made for another network,
-            width, hierarchy or head mask, naming the fields that differ.
+        ValueError: for an unknown name or trunk, no hierarchy, or weights of another network,
+            naming the fields that differ.
 
     Example:
         >>> from hbnlab.trees import GLYPHS
         >>> network = create("gran-hbn", GLYPHS, width=0.1)
         >>> network.num_exits, create("alexnet", weights="glyphs").width
         (3, 0.25)
+        >>> create("gran-hbn", GLYPHS, trunk="residual").num_exits
+        4
     """
-    if name not in NAMES:
-        raise ValueError(f"model must be one of {list(NAMES)}, got {name!r}")
-    stored = None
-    if weights is not None:
-        stored = load_weights(weights, name)
-        stored.check(name=name, hierarchy=hierarchy, width=width, heads=heads)
+    stored = None if weights is None else load_weights(weights, name, trunk or STUDY_TRUNK)
+    if trunk is None:
+        trunk = str(stored.spec["trunk"]) if stored else STUDY_TRUNK
+    name = name_on(trunk, name)
+    if stored is not None:
+        stored.check(name=name, trunk=trunk, hierarchy=hierarchy, width=width, heads=heads)
         hierarchy = stored.hierarchy if hierarchy is None else hierarchy
         width, heads = stored.spec["width"], stored.spec["heads"]
     if hierarchy is None:
         raise ValueError(f"{name} needs a hierarchy or weights that bring one, got neither")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = BUILDERS[name](
+        network = build(
             name,
             hierarchy,
+            trunk,
             width=1.0 if width is None else width,
             heads=heads,
             dropout=dropout,

@@ -6,11 +6,10 @@ never applies it, so what was trained is what stands here.
 """
 
 import itertools
-import math
 
 from torch import nn
 
-from hbnlab.models.network import Trunk, check_dropout
+from hbnlab.models.network import Trunk, check_dropout, scaled
 from hbnlab.types import Number
 
 IMAGE_SHAPE = (3, 32, 32)
@@ -34,10 +33,8 @@ def trunk(width: Number = 1.0, dropout: Number = 0.5) -> Trunk:
         Sanati et al., "Exploiting Class-Granular Classifications to Improve Inference Efficiency
         with Dynamic DNNs", its published code for the layers.
     """
-    if not 0 < width < math.inf:
-        raise ValueError(f"width must be above 0 and finite, got {width}")
-    width, dropout = float(width), check_dropout(dropout)
-    last, hidden = _scale(256, width), _scale(2048, width)
+    dropout = check_dropout(dropout)
+    last, hidden = scaled(256, width), scaled(2048, width)
     # Each convolution: channels before and after, stride, pooled. The comments give what comes
     # out at width 1.
     stages = (
@@ -49,7 +46,7 @@ def trunk(width: Number = 1.0, dropout: Number = 0.5) -> Trunk:
         nn.Sequential(
             _convolutions(width, (64, 256, 1, True), (256, 128, 1, True)),  # 128x2x2
             nn.Flatten(),
-            _linear(dropout, 4 * _scale(128, width), hidden),
+            _linear(dropout, 4 * scaled(128, width), hidden),
         ),
         nn.Sequential(
             _convolutions(width, (384, 256, 2, True)),  # 256x1x1
@@ -61,15 +58,11 @@ def trunk(width: Number = 1.0, dropout: Number = 0.5) -> Trunk:
     return Trunk(stages, branches, (hidden,) * 3, IMAGE_SHAPE)
 
 
-def _scale(size: int, width: float) -> int:
-    return max(1, round(size * width))
-
-
-def _convolutions(width: float, *plan: tuple[int, int, int, bool]) -> nn.Sequential:
+def _convolutions(width: Number, *plan: tuple[int, int, int, bool]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, after, stride, pooled in plan:
-        inputs = before if before == IMAGE_SHAPE[0] else _scale(before, width)
-        layers.append(nn.Conv2d(inputs, _scale(after, width), 3, stride=stride, padding=1))
+        inputs = before if before == IMAGE_SHAPE[0] else scaled(before, width)
+        layers.append(nn.Conv2d(inputs, scaled(after, width), 3, stride=stride, padding=1))
         layers += [nn.MaxPool2d(2), nn.ReLU()] if pooled else [nn.ReLU()]
     return nn.Sequential(*layers)
 

@@ -103,6 +103,7 @@ class EarlyExitNetwork(nn.Module):
         gated: whether the first branch also carries a gate.
         image_shape: (channel, height, width) of the images that it takes.
         name: what the network is called in files and reports.
+        trunk: what its trunk is called there.
         width: factor on channels and hidden units, kept for files and reports.
 
     Raises:
@@ -133,6 +134,7 @@ class EarlyExitNetwork(nn.Module):
         gated: bool = False,
         image_shape: tuple[int, int, int] = (3, 32, 32),
         name: str = "custom",
+        trunk: str = "custom",
         width: Number = 1.0,
     ) -> None:
         super().__init__()
@@ -145,6 +147,7 @@ class EarlyExitNetwork(nn.Module):
         self.hierarchy = hierarchy
         self.image_shape = tuple(image_shape)
         self.name = name
+        self.trunk = trunk
         self.width = float(width)
         self.stages = nn.ModuleList(stages)
         self.branches = nn.ModuleList(branches)
@@ -247,6 +250,7 @@ class EarlyExitNetwork(nn.Module):
         """What a file must say of a network, as plain data that JSON can hold."""
         return {
             "name": self.name,
+            "trunk": self.trunk,
             "width": self.width,
             "heads": [list(row) for row in self.head_mask],
             "gated": self.has_gate,
@@ -319,3 +323,18 @@ def check_dropout(probability: Number) -> float:
     if not 0.0 <= probability < 1.0:
         raise ValueError(f"dropout must be in [0, 1), got {probability}")
     return float(probability)
+
+
+def scaled(size: int, width: Number) -> int:
+    """A number of channels or hidden units at a width, at least 1.
+
+    Raises:
+        ValueError: for a width that is not above 0 and finite.
+
+    Example:
+        >>> scaled(64, 0.25)
+        16
+    """
+    if not 0 < width < math.inf:
+        raise ValueError(f"width must be above 0 and finite, got {width}")
+    return max(1, round(size * float(width)))

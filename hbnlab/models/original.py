@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hbnlab.models import study_networks
+from hbnlab.models import named_networks
 from hbnlab.models.network import EarlyExitNetwork
 from hbnlab.trees import CIFAR100
 
@@ -32,14 +32,14 @@ def load_original(path: str | Path, name: str) -> EarlyExitNetwork:
         Key names of ben-sanati/Class-Granular-Classifications; it calls Gran-HBN "Super-HBN" and
         AG-HBN "TD-HBN".
     """
-    if name not in study_networks.NAMES:
-        raise ValueError(f"model must be one of {list(study_networks.NAMES)}, got {name!r}")
+    if name not in named_networks.STUDY_NAMES:
+        raise ValueError(f"model must be one of {list(named_networks.STUDY_NAMES)}, got {name!r}")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
     state = _read(path)
     with torch.random.fork_rng(devices=[]):
-        network = study_networks.build(name, CIFAR100)
+        network = named_networks.build(name, CIFAR100)
     renamed = {_our_name(key, name): tensor for key, tensor in state.items()}
     try:
         network.load_state_dict(renamed)

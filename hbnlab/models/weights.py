@@ -5,7 +5,7 @@ header which network that is, so a run's checkpoint can stand wherever weights a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
+from hbnlab.models.named_networks import STUDY_NAMES, STUDY_TRUNK, name_on
 from hbnlab.models.network import EarlyExitNetwork
 from hbnlab.storage import load_tensors, save_tensors
 
@@ -64,6 +65,11 @@ class StoredWeights:
         if differing:
             raise ValueError(f"{self.path} holds another network: {'; '.join(differing)}")
 
+    def without_gate(self) -> "StoredWeights":
+        """Gran-HBN from the file of an AG-HBN, which is that network and a gate beside it."""
+        state = {key: tensor for key, tensor in self.state.items() if not key.startswith("gate.")}
+        return replace(self, spec={**self.spec, "name": "gran-hbn", "gated": False}, state=state)
+
 
 def _plain(value: Any) -> Any:
     """A field as a file gives it back: sequences as lists, a tree as a ``Hierarchy``."""
@@ -81,25 +87,34 @@ def bundled_names() -> tuple[str, ...]:
         >>> bundled_names()
         ('fashion_mnist', 'glyphs')
     """
-    return tuple(sorted({path.parent.name for path in BUNDLED.glob("*/*.safetensors")}))
+    return tuple(sorted({path.parts[-3] for path in BUNDLED.glob("*/*/*.safetensors")}))
 
 
-def bundled_path(dataset: str, name: str) -> Path:
+def bundled_path(dataset: str, name: str, trunk: str = STUDY_TRUNK) -> Path:
     """Where the weights of a network trained on a data set are bundled.
 
+    Raises:
+        ValueError: for an unknown name or trunk, or a name that the trunk does not have.
+
     Example:
-        >>> bundled_path("glyphs", "ag-hbn").name
-        'ag-hbn.safetensors'
+        >>> bundled_path("glyphs", "plain").parts[-3:]
+        ('glyphs', 'alexnet', 'alexnet.safetensors')
     """
-    return BUNDLED / dataset / f"{name}.safetensors"
+    return BUNDLED / dataset / trunk / f"{name_on(trunk, name)}.safetensors"
 
 
-def load_weights(source: str | Path, name: str = "gran-hbn") -> StoredWeights:
+def load_weights(
+    source: str | Path, name: str = "gran-hbn", trunk: str = STUDY_TRUNK
+) -> StoredWeights:
     """Read bundled weights by data set name, or any file of hbnlab that holds a network.
+
+    Where only an AG-HBN is bundled, its file also holds the Gran-HBN: the gate takes no part in the
+    joint training, so the two are the same but for the gate.
 
     Args:
         source: a name out of ``bundled_names()``, or a path.
         name: which network, where ``source`` is a bundled name.
+        trunk: on which trunk, likewise.
 
     Raises:
         ValueError: for a name that is neither bundled nor a file, or a damaged file.
@@ -108,10 +123,17 @@ def load_weights(source: str | Path, name: str = "gran-hbn") -> StoredWeights:
         >>> load_weights("glyphs", "ag-hbn").spec["gated"]
         True
     """
-    path = bundled_path(str(source), name)
+    path = bundled_path(str(source), name, trunk)
+    gated = bundled_path(str(source), "ag-hbn", trunk)
+    if name == "gran-hbn" and gated.is_file() and not path.is_file():
+        return load_weights(gated).without_gate()
     if not path.is_file():
         path = Path(source)
     if not path.is_file():
+        if str(source) in bundled_names():
+            raise ValueError(
+                f"no weights of {name} on the trunk {trunk!r} are bundled for {source}"
+            )
         raise ValueError(
             f"weights must be one of {list(bundled_names())} or a file, got {str(source)!r}"
         )
@@ -123,7 +145,17 @@ def load_weights(source: str | Path, name: str = "gran-hbn") -> StoredWeights:
         for key, tensor in tensors.items()
         if key.startswith(PREFIX)
     }
-    return StoredWeights(path, header["network"], state, header)
+    return StoredWeights(path, with_trunk(header["network"]), state, header)
+
+
+def with_trunk(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The description of a network in a file; before there were trunks, no file named one.
+
+    Example:
+        >>> with_trunk({"name": "gran-hbn"})["trunk"]
+        'alexnet'
+    """
+    return {"trunk": STUDY_TRUNK if spec["name"] in STUDY_NAMES else "custom", **spec}
 
 
 def network_tensors(network: EarlyExitNetwork) -> dict[str, Tensor]:

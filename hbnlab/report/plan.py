@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hbnlab.models import bundled_names
-from hbnlab.models.study_networks import NAMES
+from hbnlab.models import STUDY_NAMES, STUDY_TRUNK, bundled_names
 from hbnlab.models.weights import bundled_path
 from hbnlab.report.protocol import OURS, PUBLISHED, Protocol
 from hbnlab.run_folder import DataChoice, preset_config, trained_width
@@ -41,7 +40,7 @@ class Plan:
 
     choice: DataChoice
     out: Path
-    names: Sequence[str] = NAMES
+    names: Sequence[str] = STUDY_NAMES
     weights: Weights
     seeds: Sequence[int] = (0,)
     paper_protocol: bool = False
@@ -51,10 +50,10 @@ class Plan:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.names if name not in NAMES]
+        unknown = [name for name in self.names if name not in STUDY_NAMES]
         if not self.names or unknown or len(set(self.names)) < len(self.names):
             raise ValueError(
-                f"models must be some of {list(NAMES)}, each once, got {list(self.names)}"
+                f"models must be some of {list(STUDY_NAMES)}, each once, got {list(self.names)}"
             )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(
@@ -108,7 +107,7 @@ class Plan:
     @property
     def trained_width(self) -> float:
         """What multiplies the number of channels of a network to be trained."""
-        return trained_width(self.training_preset, self.width)
+        return trained_width(self.training_preset, self.width, STUDY_TRUNK)
 
     def run_folder(self, name: str, seed: int) -> Path:
         """Where checkpoint and records of one network are kept, so that a second start continues.
@@ -118,7 +117,7 @@ class Plan:
         if self.weights == "bundled":
             return self.out / "runs" / "bundled" / name
         words = [self.training_preset, *(["code"] if self._by_published_code else [])]
-        if self.trained_width != trained_width(self.training_preset, None):
+        if self.trained_width != trained_width(self.training_preset, None, STUDY_TRUNK):
             words.append(f"width-{self.trained_width:g}")
         usual = asdict(replace(self, settings={}).train_config(name, seed))
         for key, value in asdict(self.train_config(name, seed)).items():
@@ -134,6 +133,7 @@ class Plan:
             self.training_preset,
             name,
             self.choice.name,
+            STUDY_TRUNK,
             published_code=self._by_published_code,
             **changes,
         )
@@ -152,7 +152,7 @@ class Plan:
             words += [f"--width {self.width:g}"] if self.width is not None else []
             options = {"epochs": "--num-epochs", "post_epochs": "--num-pt-epochs"}
             words += [f"{options[key]} {n}" for key, n in self.settings.items() if key in options]
-        if tuple(self.names) != tuple(NAMES):
+        if tuple(self.names) != STUDY_NAMES:
             words.append(f"--models {' '.join(self.names)}")
         if self.paper_protocol:
             words.append("--paper-protocol")

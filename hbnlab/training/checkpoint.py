@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hbnlab.history import History, Phase
 from hbnlab.models.network import EarlyExitNetwork
-from hbnlab.models.weights import PREFIX, StoredWeights, load_weights, network_tensors
+from hbnlab.models.weights import PREFIX, StoredWeights, load_weights, network_tensors, with_trunk
 from hbnlab.storage import load_tensors, save_tensors
 from hbnlab.training.config import TrainConfig
 
@@ -86,7 +86,9 @@ class RunState:
     def _check(self, path: str | Path, header: Mapping[str, Any]) -> None:
         if header.get("format") != "hbnlab-checkpoint-1":
             raise ValueError(f"{path} is no checkpoint of a run, but {header.get('format')!r}")
-        StoredWeights(Path(path), header["network"], {}, header).check(**self.network.to_spec())
+        StoredWeights(Path(path), with_trunk(header["network"]), {}, header).check(
+            **self.network.to_spec()
+        )
         try:
             differing = self.config.differences(header["config"])
         except ValueError as error:
@@ -152,10 +154,10 @@ def load_checkpoint(path: str | Path) -> tuple[StoredWeights, History]:
 
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
-    """Give a moment of Adam the memory layout of its parameter.
+    """Give what an optimizer keeps of a parameter the memory layout of that parameter.
 
-    A file stores rows in order, a channels_last parameter does not, and fused Adam pairs numbers
-    by their position in memory: it would silently mix them up.
+    A file stores rows in order, a channels_last parameter does not, and a fused optimizer pairs
+    numbers by their position in memory: it would silently mix them up.
     """
     if value.shape != parameter.shape:
         return value

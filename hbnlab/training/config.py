@@ -10,6 +10,7 @@ from hbnlab.types import Number
 
 Schedule = Literal["constant", "warmup-cosine"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Optimizer = Literal["adam", "sgd"]
 
 _RATES = ("learning_rate", "post_learning_rate", "fine_weight", "gate_weight")
 _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
@@ -21,6 +22,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (("dropout",), "in [0, 1)", lambda value: value is None or 0 <= value < 1),
     (("fine_tolerance",), "finite", math.isfinite),
     (("schedule",), f"one of {list(get_args(Schedule))}", get_args(Schedule).__contains__),
+    (("optimizer",), f"one of {list(get_args(Optimizer))}", get_args(Optimizer).__contains__),
     (("precision",), f"one of {list(get_args(Precision))}", get_args(Precision).__contains__),
 )
 
@@ -34,9 +36,11 @@ class TrainConfig:
         post_epochs: number of epochs of the post-training, for a network with a gate.
         batch_size: images per step. In a network with batch statistics (BatchNorm), a last batch
             of one image joins the batch before it.
-        learning_rate: of Adam, in the joint training; the peak where the schedule has one.
-        post_learning_rate: of Adam, in post-training.
-        weight_decay: L2 penalty added to Adam's gradient, as the study does.
+        optimizer: of the joint training: ``"adam"``, as in the study, or ``"sgd"`` with Nesterov's
+            momentum of 0.9, which suits networks with BatchNorm. Post-training always takes Adam.
+        learning_rate: of the joint training; the peak where the schedule has one.
+        post_learning_rate: of the post-training.
+        weight_decay: L2 penalty added to the gradient, as the study does.
         schedule: ``"constant"``, or ``"warmup-cosine"``: linearly up over the first tenth of the
             steps, then down to 0 along a cosine.
         dropout: probability to set in the network's branches, or None to leave it as it is. The
@@ -66,6 +70,7 @@ class TrainConfig:
     epochs: int = 2
     post_epochs: int = 1
     batch_size: int = 256
+    optimizer: Optimizer = "adam"
     learning_rate: Number = 1e-3
     post_learning_rate: Number = 1e-5
     weight_decay: Number = 1e-4
@@ -125,12 +130,13 @@ class TrainConfig:
         return cls(**(table | changes))
 
     @classmethod
-    def quick(cls, dataset: str, **changes: Any) -> "TrainConfig":
-        """What trains well at a quarter of the width, in a minute or two on two cores.
+    def quick(cls, dataset: str, trunk: str = "alexnet", **changes: Any) -> "TrainConfig":
+        """What trains a narrow network well, in a minute or two on two cores.
 
         Args:
             dataset: ``"glyphs"`` has settings of its own; any other data set takes those that
                 suit Fashion-MNIST.
+            trunk: ``"alexnet"``, or another with BatchNorm.
             changes: any other field.
         """
         table: dict[str, Any] = {
@@ -146,7 +152,30 @@ class TrainConfig:
         }
         if dataset == "glyphs":
             table |= {"epochs": 8, "batch_size": 64, "learning_rate": 2e-3, "dropout": 0.05}
+        if trunk != "alexnet":
+            table |= {"epochs": 6, "batch_size": 128, "dropout": 0.1, "optimizer": "sgd"}
+            table |= {"learning_rate": 0.1, "weight_decay": 5e-4, "augment": True}
         return cls(**(table | changes))
+
+    @classmethod
+    def long(cls, dataset: str, trunk: str = "alexnet", **changes: Any) -> "TrainConfig":
+        """What the bundled weights were trained with: minutes to an hour per network on one core.
+
+        Args:
+            dataset: name of the data set, as for ``quick``.
+            trunk: name of the trunk, likewise.
+            changes: any other field.
+        """
+        table: dict[str, Any] = {"post_epochs": 2}
+        if trunk != "alexnet":
+            table |= {"epochs": {"glyphs": 20, "fashion_mnist": 15}.get(dataset, 30)}
+        elif dataset == "glyphs":
+            table |= {"epochs": 12, "dropout": 0.1}
+        elif dataset == "fashion_mnist":
+            table |= {"epochs": 8, "dropout": 0.3}
+        else:
+            table |= {"epochs": 20, "dropout": 0.3, "augment": True}
+        return cls.quick(dataset, trunk, **(table | changes))
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "TrainConfig":

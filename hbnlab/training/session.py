@@ -50,18 +50,18 @@ class UpdateGuard:
 
     That is the loss, a gradient, or a buffer that the forward pass moves, such as the running
     statistics of BatchNorm. All of it happens on the device, so that no step waits: ``watch`` sets
-    a flag there, and while it is set, fused Adam changes nothing and buffers are put back. The host
-    reads the flag now and then, with ``check``.
+    a flag there, and while it is set, a fused optimizer changes nothing and buffers are put back.
+    The host reads the flag now and then, with ``check``.
 
     Args:
         network: being trained.
-        optimizer: fused Adam, over some of its parameters.
+        optimizer: a fused one, over some of its parameters.
     """
 
     def __init__(self, network: EarlyExitNetwork, optimizer: torch.optim.Optimizer) -> None:
         self._network, self._optimizer = network, optimizer
         self._found = torch.zeros((), device=network.device)
-        # Fused Adam looks for the flag where torch's GradScaler leaves it.
+        # A fused optimizer looks for the flag where torch's GradScaler leaves it.
         optimizer.found_inf = self._found  # pyright: ignore[reportAttributeAccessIssue]
 
     def start_epoch(self, epoch: int, indices: list[Tensor]) -> None:
@@ -126,10 +126,9 @@ class Session(RunState):
     ) -> None:
         self.objective, self.hardware, self.epochs_done = objective, hardware, 0
         config = objective.config
-        rates = {"lr": objective.learning_rate, "weight_decay": config.weight_decay}
         super().__init__(
             objective.network,
-            torch.optim.Adam(objective.trained, **rates, fused=True),
+            make_optimizer(objective),
             torch.Generator().manual_seed(config.seed),
             objective.phase,
             config,
@@ -221,6 +220,15 @@ class Session(RunState):
             if top1:
                 parts.append(f"{tree.level_names[level]} {'/'.join(top1)} %")
         return ", ".join(parts)
+
+
+def make_optimizer(objective: Objective) -> torch.optim.Optimizer:
+    """The optimizer of a run, fused, so that ``UpdateGuard`` can stop its updates."""
+    config = objective.config
+    rates = {"lr": objective.learning_rate, "weight_decay": config.weight_decay, "fused": True}
+    if objective.phase == "train" and config.optimizer == "sgd":
+        return torch.optim.SGD(objective.trained, **rates, momentum=0.9, nesterov=True)
+    return torch.optim.Adam(objective.trained, **rates)
 
 
 @contextlib.contextmanager
