@@ -44,11 +44,12 @@ def create(
             ``"sem-hbn"``, ``"gran-hbn"`` or ``"ag-hbn"``. On the study's trunk the first two are
             its ``"alexnet"`` and ``"b-alexnet"``, and so are called.
         hierarchy: the classes; required without ``weights``, which bring their own.
-        width: factor on channels and hidden units; 1.0 where neither it nor weights are given.
+        width: multiplies the number of channels and hidden units; 1.0 where neither it nor weights
+            are given.
         heads: head mask, ``heads[exit][level]``, in place of the one that the name stands for.
         dropout: probability in the branches while training.
         seed: of the initialisation; torch's global generator is left as it was.
-        weights: one of ``bundled_names()``, or the path of a weights file or checkpoint of hbnlab.
+        weights: one of ``bundled_names()``, or the path of a weights file or checkpoint.
         trunk: ``"alexnet"``, which is the study's, or ``"residual"``, which is ours; None = that of
             the file of weights, and the study's where there is no file.
 
@@ -72,18 +73,12 @@ def create(
         stored.check(name=name, trunk=trunk, hierarchy=hierarchy, width=width, heads=heads)
         hierarchy = stored.hierarchy if hierarchy is None else hierarchy
         width, heads = stored.spec["width"], stored.spec["heads"]
+    width = 1.0 if width is None else width
     if hierarchy is None:
         raise ValueError(f"{name} needs a hierarchy or weights that bring one, got neither")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = build(
-            name,
-            hierarchy,
-            trunk,
-            width=1.0 if width is None else width,
-            heads=heads,
-            dropout=dropout,
-        )
+        network = build(name, hierarchy, trunk, width=width, heads=heads, dropout=dropout)
     if stored is not None:
         network.load_state_dict(stored.state)
     return network

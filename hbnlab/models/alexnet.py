@@ -19,7 +19,7 @@ def trunk(width: Number = 1.0, dropout: Number = 0.5) -> Trunk:
     """Build the three stages and their branches.
 
     Args:
-        width: factor on channels and hidden units; 1.0 is the study's.
+        width: multiplies the number of channels and hidden units; 1.0 is the study's.
         dropout: probability in the branches.
 
     Raises:

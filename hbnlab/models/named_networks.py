@@ -81,7 +81,7 @@ def build(
         name: one of ``NAMES``.
         hierarchy: the classes; the study has two levels, any number works.
         trunk: one of ``TRUNKS``.
-        width: factor on channels and hidden units.
+        width: multiplies the number of channels and hidden units.
         heads: a head mask, ``heads[exit][level]``, in place of the one that the name stands for.
         dropout: probability in the branches.
 

@@ -104,7 +104,7 @@ class EarlyExitNetwork(nn.Module):
         image_shape: (channel, height, width) of the images that it takes.
         name: what the network is called in files and reports.
         trunk: what its trunk is called there.
-        width: factor on channels and hidden units, kept for files and reports.
+        width: multiplies the number of channels and hidden units, kept for files and reports.
 
     Raises:
         ValueError: when the parts do not fit one another, or an exit has no head at all.

@@ -64,7 +64,7 @@ def trunk(width: Number = 1.0, dropout: Number = 0.5) -> Trunk:
     """Build the four stages and their branches.
 
     Args:
-        width: factor on channels and hidden units.
+        width: multiplies the number of channels and hidden units.
         dropout: probability in the branches.
 
     Raises:
