@@ -24,8 +24,9 @@ torch.set_num_threads(1)
 
 ONE_GRAPH = """
 images = torch.randn(4, 3, 32, 32)
-for name in models.STUDY_NAMES:
-    network = models.create(name, TINY_TREE, width=0.05).eval()
+ours = [(name, "residual") for name in ("plain", "branchy", "ag-hbn")]
+for name, trunk in [*((name, "alexnet") for name in models.STUDY_NAMES), *ours]:
+    network = models.create(name, TINY_TREE, width=0.05, trunk=trunk).eval()
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     for row, expected in zip(compiled(images).logits, network(images).logits, strict=True):
         for logits, wanted in zip(row, expected, strict=True):
@@ -37,15 +38,16 @@ SAME_TRAINING = """
 parts = [("train", 32), ("val", 15), ("test", 10)]
 train, val, test = (tiny_split(part, count, seed) for seed, (part, count) in enumerate(parts))
 splits = Splits(train=train, val=val, test=test, hierarchy=TINY_TREE, name="colours")
-trained = []
-for compiled in (False, True):
-    network = models.create("sem-hbn", TINY_TREE, width=0.05)
-    config = TrainConfig(batch_size=16, dropout=0.0, device="cpu", compile=compiled)
-    fit(network, splits, config, progress=False)
-    trained.append(network.state_dict())
-assert trained[0].keys() == trained[1].keys()
-for name in trained[0]:
-    torch.testing.assert_close(trained[0][name], trained[1][name], rtol=1e-2, atol=1e-4)
+for trunk, optimizer in (("alexnet", "adam"), ("residual", "sgd")):
+    trained = []
+    for compiled in (False, True):
+        network = models.create("sem-hbn", TINY_TREE, width=0.05, trunk=trunk)
+        settings = {"batch_size": 16, "dropout": 0.0, "device": "cpu", "optimizer": optimizer}
+        fit(network, splits, TrainConfig(**settings, compile=compiled), progress=False)
+        trained.append(network.state_dict())
+    assert trained[0].keys() == trained[1].keys()
+    for name in trained[0]:
+        torch.testing.assert_close(trained[0][name], trained[1][name], rtol=1e-2, atol=1e-4)
 """
 
 

@@ -4,10 +4,8 @@ Each file says in its header which command, seed and settings made it on what, h
 went, and what it reaches on the test images, as it will be read back: in half precision. Times go
 into times.json beside the files, for they are never the same twice.
 
-Seed 0 is bundled. What any seed reaches goes into results/trainings.json; the weights of the others
-are written into --out, where ``hbnlab reproduce`` finds nothing, but a person may.
-
-On a trunk of ours only AG-HBN is bundled of the two: its file holds Gran-HBN as well.
+Where AG-HBN stands alone, its file is also that of Gran-HBN, which is the same but for the gate.
+CIFAR-10 is read from its own files or, with --root, from a folder of images: train/CLASS, test/CLASS.
 
 One thread computes, whatever the machine: the sums of two would not be the same to the last bit.
 """
@@ -40,7 +38,6 @@ BUNDLES = {
     ("cifar10", "residual"): ("ag-hbn",),
 }
 MAX_BYTES = 2_500_000
-TRAININGS = Path(__file__).parents[1] / "results" / "trainings.json"
 
 
 def main() -> None:
@@ -50,26 +47,25 @@ def main() -> None:
     parser.add_argument("--trunk", choices=tuple(models.TRUNKS))
     parser.add_argument("--model", choices=models.NAMES, action="append")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--root", help="folder of CIFAR-10 as images, train/CLASS and test/CLASS")
-    parser.add_argument("--out", type=Path, default=Path("runs/weights"))
+    parser.add_argument("--root", help="folder of CIFAR-10 as images")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     for (dataset, trunk), names in BUNDLES.items():
         if chosen.dataset in (None, dataset) and chosen.trunk in (None, trunk):
             splits = load(dataset, chosen.root)
             for name in chosen.model or names:
-                make(name, trunk, dataset, splits, chosen.seed, chosen.out)
+                make(name, trunk, dataset, splits, chosen.seed)
 
 
 def load(dataset: str, root: str | None) -> Splits:
     """The data; CIFAR-10 from a folder of images where one is given."""
     if dataset != "cifar10" or root is None:
         return data.load(dataset)
-    return data.load("folder", root, tree=trees.CIFAR10)
+    return data.load("folder", root, tree=trees.CIFAR10, augmentations=("crop", "flip"))
 
 
-def make(name: str, trunk: str, dataset: str, splits: Splits, seed: int, out: Path) -> None:
-    """Train one network, and bundle it where its seed is 0."""
+def make(name: str, trunk: str, dataset: str, splits: Splits, seed: int) -> None:
+    """Train one network and bundle it."""
     config = TrainConfig.long(dataset, trunk, seed=seed, device="cpu")
     width = trained_width("long", None, trunk)
     network = models.create(name, splits.hierarchy, width, seed=seed, trunk=trunk)
@@ -92,23 +88,21 @@ def make(name: str, trunk: str, dataset: str, splits: Splits, seed: int, out: Pa
         "trained_on": splits.train.fingerprint,
         "test": cell_table(records),
     }
-    bundled = bundled_path(dataset, name, trunk)
-    path = bundled if seed == 0 else out / dataset / trunk / f"{name}-seed-{seed}.safetensors"
+    path = bundled_path(dataset, name, trunk)
     models.save_weights(network, path, half=True, notes=notes)
     if path.stat().st_size > MAX_BYTES:
         raise SystemExit(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}")
-    label = f"{dataset} {trunk} {name} seed {seed}"
-    _add(TRAININGS, label, {key: notes[key] for key in ("command", "data", "seed", "test")})
-    if seed == 0:
-        _add(BUNDLED / "times.json", label, {"seconds": round(history.seconds, 1)})
+    _note_time(dataset, trunk, name, history.seconds)
     for row in notes["test"]:
-        print(f"{label} exit {row['exit']} {row['level']}: {row['accuracy']:.4f}")
+        print(f"{dataset} {trunk} {name} exit {row['exit']} {row['level']}: {row['accuracy']:.4f}")
 
 
-def _add(path: Path, label: str, entry: dict) -> None:
-    """Put an entry into a file of JSON, sorted by label."""
-    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    write_json(path, dict(sorted({**entries, label: entry}.items())))
+def _note_time(dataset: str, trunk: str, name: str, seconds: float) -> None:
+    path = BUNDLED / "times.json"
+    times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    of_trunk = times.setdefault(dataset, {}).setdefault(trunk, {})
+    of_trunk[name] = {"seconds": round(seconds, 1)}
+    write_json(path, times)
 
 
 if __name__ == "__main__":
