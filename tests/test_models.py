@@ -13,6 +13,7 @@ from torch.nn import functional
 from hbnlab import costs, models
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.models import EarlyExitNetwork, load_weights, save_weights
+from hbnlab.models.weights import BUNDLED
 from hbnlab.storage import save_tensors
 from hbnlab.trees import CIFAR100, FASHION_MNIST, FASHION_MNIST_THREE
 
@@ -575,11 +576,28 @@ def test_a_file_without_a_network_is_no_weights(tmp_path):
         models.create("gran-hbn", weights=tmp_path / "r.safetensors")
 
 
-@pytest.mark.parametrize("name", models.STUDY_NAMES)
-@pytest.mark.parametrize("dataset", models.bundled_names())
-def test_bundled_weights_are_small_and_load(dataset, name):
-    network = models.create(name, weights=dataset)
-    assert network.name == name
-    assert network.width == 0.25
+@pytest.mark.parametrize("path", sorted(BUNDLED.glob("*/*/*.safetensors")), ids=str)
+def test_bundled_weights_are_small_and_load(path):
+    dataset, trunk, name = *path.parts[-3:-1], path.stem
+    network = models.create(name, weights=dataset, trunk=trunk)
+    assert (network.name, network.trunk) == (name, trunk)
+    assert network.width == {"alexnet": 0.25, "residual": 1.0}[trunk]
     assert all(logits.isfinite().all() for logits in _flat(network.eval()(_images())))
-    assert load_weights(dataset, name).path.stat().st_size <= 2 * 2**20
+    assert path.stat().st_size <= 2_500_000
+
+
+def test_all_bundled_weights_together_stay_small():
+    assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) < 30_000_000
+
+
+@pytest.mark.parametrize("trunk", models.TRUNKS)
+def test_the_file_of_an_ag_hbn_is_also_that_of_a_gran_hbn(trunk, tiny_tree, tmp_path, monkeypatch):
+    monkeypatch.setattr("hbnlab.models.weights.BUNDLED", tmp_path)
+    gated = models.create("ag-hbn", tiny_tree, width=0.05, trunk=trunk).eval()
+    save_weights(gated, tmp_path / "moon" / trunk / "ag-hbn.safetensors")
+    network = models.create("gran-hbn", weights="moon", trunk=trunk).eval()
+    assert (network.name, network.gate) == ("gran-hbn", None)
+    images = _images()
+    assert all(map(torch.equal, _flat(network(images)), _flat(gated(images))[:-1]))
+    with pytest.raises(ValueError, match=f"no weights of sem-hbn on the trunk '{trunk}' are bundl"):
+        models.create("sem-hbn", weights="moon", trunk=trunk)

@@ -5,7 +5,8 @@ went, and what it reaches on the test images, as it will be read back: in half p
 into times.json beside the files, for they are never the same twice.
 
 Where AG-HBN stands alone, its file is also that of Gran-HBN, which is the same but for the gate.
-CIFAR-10 is read from its own files or, with --root, from a folder of images: train/CLASS, test/CLASS.
+CIFAR-10 is read from its own files or, with --root, from a folder of images: train/CLASS and
+test/CLASS.
 
 One thread computes, whatever the machine: the sums of two would not be the same to the last bit.
 """
