@@ -8,6 +8,8 @@ Where AG-HBN stands alone, its file is also that of Gran-HBN, which is the same 
 CIFAR-10 is read from its own files or, with --root, from a folder of images: train/CLASS and
 test/CLASS.
 
+A training that was interrupted is continued from its checkpoint in runs/weights.
+
 One thread computes, whatever the machine: the sums of two would not be the same to the last bit.
 """
 
@@ -39,6 +41,7 @@ BUNDLES = {
     ("cifar10", "residual"): ("ag-hbn",),
 }
 MAX_BYTES = 2_500_000
+CHECKPOINTS = Path("runs/weights")
 
 
 def main() -> None:
@@ -70,9 +73,10 @@ def make(name: str, trunk: str, dataset: str, splits: Splits, seed: int) -> None
     config = TrainConfig.long(dataset, trunk, seed=seed, device="cpu")
     width = trained_width("long", None, trunk)
     network = models.create(name, splits.hierarchy, width, seed=seed, trunk=trunk)
-    history = fit(network, splits, config)
+    how = {"checkpoint": CHECKPOINTS / f"{dataset}-{trunk}-{name}-{seed}", "resume": True}
+    history = fit(network, splits, config, **how)
     if network.has_gate:
-        history = post_train(network, splits, config, history=history)
+        history = post_train(network, splits, config, history=history, **how)
     with tempfile.TemporaryDirectory() as folder:
         rounded = Path(folder) / "rounded.safetensors"
         models.save_weights(network, rounded, half=True)
