@@ -13,7 +13,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,17 @@ from hbnlab.costs import num_parameters, size_mb
 from hbnlab.data import Splits
 from hbnlab.head_mask import has_two_heads
 from hbnlab.history import History
-from hbnlab.metrics import cell_table, evaluate
+from hbnlab.metrics import Constraints, best, by_lot, cell_table, evaluate, sweep
 from hbnlab.models import EarlyExitNetwork
 from hbnlab.models.weights import with_trunk
 from hbnlab.policies import (
     EntropyThreshold,
     FineTolerance,
+    ForcedExit,
     Policy,
     SemanticGate,
     ThresholdPolicy,
+    budget_policies,
     fit_thresholds,
 )
 from hbnlab.records import ExitRecords
@@ -42,6 +44,9 @@ from hbnlab.training.checkpoint import load_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
 TOLERANCES = (0.0, 0.25, 0.5, 1.0, 1.5)
+BUDGETS = (0.1, 0.2, 0.3, 0.5, 0.75)
+"""Shares of the last exit's FLOPs that policies with fine answers only are chosen for."""
+AS_LAST_EXIT = "entropy threshold, as the last exit"
 PRESETS = ("quick", "long", "readme", "paper")
 NARROW_WIDTHS = {("quick", "alexnet"): 0.25, ("quick", "residual"): 0.5, ("long", "alexnet"): 0.25}
 
@@ -114,11 +119,13 @@ class Tested:
         report: what test.json holds.
         records: of the test images.
         policies: those in the report, fitted on the validation images.
+        curves: by level index, entropy thresholds from eager to patient, fitted likewise.
     """
 
     report: dict[str, Any]
     records: ExitRecords
     policies: dict[str, Policy]
+    curves: dict[int, list[EntropyThreshold]]
 
 
 def trained_width(preset: str, width: float | None, trunk: str) -> float:
@@ -248,7 +255,8 @@ def examine(network: EarlyExitNetwork, splits: Splits, *, progress: bool = True)
     start = time.perf_counter()
     val = collect_records(network, splits.val, progress=progress)
     test = collect_records(network, splits.test, progress=progress)
-    policies = report_policies(val)
+    curves = entropy_curves(val)
+    policies = report_policies(val) | budgeted_policies(val, curves.get(val.hierarchy.finest, []))
     report = {
         "model": network.name,
         "width": network.width,
@@ -258,13 +266,20 @@ def examine(network: EarlyExitNetwork, splits: Splits, *, progress: bool = True)
         "images": len(test),
         "fingerprint": test.fingerprint,
         "cells": cell_table(test),
-        "policies": [
-            {"name": name, "policy": repr(policy), **evaluate(policy.decide(test), test).to_dict()}
-            for name, policy in policies.items()
-        ],
+        "policies": [_policy_row(name, policy, test) for name, policy in policies.items()],
         "seconds": round(time.perf_counter() - start, 2),
     }
-    return Tested(report, test, policies)
+    return Tested(report, test, policies, curves)
+
+
+def _policy_row(name: str, policy: Policy, test: ExitRecords) -> dict[str, Any]:
+    """What test.json says of a policy; by_lot is what one exit for all does at no more FLOPs."""
+    result = evaluate(policy.decide(test), test)
+    one_exit = by_lot(result, test)
+    row = {"name": name, "policy": repr(policy), **result.to_dict(), "by_lot": None}
+    if one_exit is not None:
+        row["by_lot"] = {"exit": one_exit.exit_index + 1, "accuracy": one_exit.accuracy}
+    return row
 
 
 def report_policies(val: ExitRecords) -> dict[str, Policy]:
@@ -295,14 +310,49 @@ def report_templates(records: ExitRecords) -> dict[str, ThresholdPolicy]:
     return found
 
 
+def entropy_curves(val: ExitRecords) -> dict[int, list[EntropyThreshold]]:
+    """For each level with a head at every exit, entropy thresholds from eager to patient.
+
+    They are fitted on validation records; a network of one exit has none.
+    """
+    early = [0.0] * (val.num_exits - 1)
+    return {
+        level: budget_policies(EntropyThreshold(early, level=level), val)
+        for level in range(val.hierarchy.num_levels)
+        if early and all(row[level] for row in val.head_mask)
+    }
+
+
+def budgeted_policies(
+    val: ExitRecords, candidates: Sequence[EntropyThreshold]
+) -> dict[str, Policy]:
+    """Of policies that always give the finest answer, the best at several budgets, by name.
+
+    All are chosen on the validation records: for each share in ``BUDGETS`` the most accurate that
+    needs at most this share of the last exit's FLOPs, and under the name ``AS_LAST_EXIT`` the
+    cheapest that is as accurate as the last exit, or the most accurate where none is.
+    """
+    if not candidates:
+        return {}
+    last_exit = ForcedExit(val.num_exits - 1, val.hierarchy.finest)
+    last, *results = sweep([last_exit, *candidates], val)
+    as_good = best(results, Constraints(accuracy=last.accuracy), prefer="cost")
+    chosen = {AS_LAST_EXIT: best(results, Constraints()) if as_good is None else as_good}
+    for share in BUDGETS:
+        index = best(results, Constraints(flops=share * last.mean_flops))
+        if index is not None and index not in chosen.values():
+            chosen[f"entropy threshold, {round(100 * share)} % of FLOPs"] = index
+    return {name: candidates[index] for name, index in chosen.items() if index is not None}
+
+
 def draw_demo(out: Path, tested: Tested, history: History) -> None:
-    """Draw exits and policies into exits.png, and the training into training.png."""
+    """Draw what leaving early gains into exits.png, and the training into training.png."""
     # Importing matplotlib takes seconds; only those who draw should wait for it.
     from hbnlab import plots
 
-    policies, hierarchy = list(tested.policies.values()), tested.records.hierarchy
-    write_figure(out / "exits.png", plots.exits_and_policies(tested.records, policies))
-    write_figure(out / "training.png", plots.training_curves(history, hierarchy))
+    records, chosen = tested.records, tested.policies.get(AS_LAST_EXIT)
+    write_figure(out / "exits.png", plots.staircase(records, tested.curves, chosen=chosen))
+    write_figure(out / "training.png", plots.training_curves(history, records.hierarchy))
 
 
 def write_figure(path: Path, axes: Any) -> None:

@@ -39,6 +39,12 @@ def some_policies(records: ExitRecords) -> list[Policy]:
     return [FineTolerance(thresholds, tolerance) for tolerance in (-0.2, 0.2, 0.6)]
 
 
+def some_curves(records: ExitRecords) -> dict[int, list[Policy]]:
+    """Three entropy thresholds for the finest level."""
+    early, finest = records.num_exits - 1, records.hierarchy.finest
+    return {finest: [EntropyThreshold([t] * early, level=finest) for t in (0.3, 0.6, 0.9)]}
+
+
 def tree_of(num_levels: int) -> Hierarchy:
     """A tree of so many levels: eight finest classes, at least two at every level."""
     names = [f"level {level}" for level in range(num_levels)]

@@ -13,6 +13,7 @@ from hbnlab.metrics import (
     Evaluation,
     answer_values,
     best,
+    by_lot,
     cell_table,
     evaluate,
     pareto_front,
@@ -343,3 +344,41 @@ def test_information_of_an_uneven_tree_depends_on_the_answer():
     bits = [math.log2(4 / 3), 2]
     assert evaluate(decisions, records).information == pytest.approx(sum(bits) / 2)
     assert answer_values(decisions, records)["information"].tolist() == pytest.approx(bits)
+
+
+# ---------------------------------------------------------------------- one exit for all
+
+
+def test_by_lot_is_the_best_exit_that_costs_no_more():
+    records = random_records(400)
+    policy = EntropyThreshold([0.8, 0.8], level=1)
+    result = evaluate(policy.decide(records), records)
+    exits = [evaluate(ForcedExit(e, 1).decide(records), records) for e in range(3)]
+    affordable = [one.accuracy for one in exits if one.mean_flops <= result.mean_flops]
+    found = by_lot(result, records)
+    assert found.accuracy == max(affordable)
+    assert exits[found.exit_index].accuracy == found.accuracy
+    assert exits[found.exit_index].mean_flops == found.flops <= result.mean_flops
+
+
+def test_by_lot_gives_as_many_answers_at_each_level_as_the_policy():
+    records = random_records(400)
+    result = evaluate(FineTolerance([INF, INF], 0.3).decide(records), records)
+    coarse, fine = (evaluate(ForcedExit(0, lv).decide(records), records) for lv in (0, 1))
+    mixed = result.coarse_share * coarse.accuracy + result.specificity * fine.accuracy
+    assert by_lot(result, records).accuracy == pytest.approx(mixed)
+
+
+def test_a_policy_that_sends_all_images_to_one_exit_gains_nothing():
+    records = random_records(400)
+    for exit_index, level in records.cells:
+        result = evaluate(ForcedExit(exit_index, level).decide(records), records)
+        assert by_lot(result, records).accuracy >= result.accuracy
+
+
+def test_by_lot_needs_an_exit_with_the_heads_for_the_answers():
+    records = random_records(400, heads=[[True, False], [True, False], [False, True]])
+    decisions = EntropyThreshold([0.8, 0.8]).decide(records)
+    assert by_lot(evaluate(decisions, records), records) is None
+    only_coarse = evaluate(ForcedExit(1).decide(records), records)
+    assert by_lot(only_coarse, records).exit_index in (0, 1)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.text import Text
-from plot_inputs import images_of, make_history, some_policies, tree_of
+from plot_inputs import images_of, make_history, some_curves, some_policies, tree_of
 from random_records import DEEP, PETS, random_records
 
 from hbnlab import metrics, plots
@@ -114,6 +114,7 @@ FIGURES = {
     "reliability_diagrams": many(
         plots.reliability_diagrams, lambda r: r.num_exits * r.hierarchy.num_levels
     ),
+    "staircase": one(lambda r, **kw: plots.staircase(r, some_curves(r), **kw)),
     "training_curves": many(
         lambda r, **kw: plots.training_curves(make_history(r), r.hierarchy, **kw), lambda r: 4
     ),

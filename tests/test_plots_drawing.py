@@ -6,13 +6,13 @@ import pytest
 import torch
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle, StepPatch
-from plot_inputs import images_of, make_history, published_of, some_policies
+from plot_inputs import images_of, make_history, published_of, some_curves, some_policies
 from random_records import DEEP, PETS, random_records
 
 from hbnlab import metrics, plots
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.history import History
-from hbnlab.policies import EntropyThreshold, FineTolerance
+from hbnlab.policies import EntropyThreshold, FineTolerance, ForcedExit
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +114,33 @@ def test_a_colour_bar_is_there_only_where_rules_differ_in_specificity():
     for policies, bars in ((some_policies(records), 1), (alike, 0)):
         figure = plots.figure_of(plots.exits_and_policies(records, policies))
         assert len(figure.axes) == 1 + bars
+
+
+def test_the_staircase_rises_at_what_each_exit_costs_when_no_other_branch_runs():
+    records = random_records(64, gate=False)
+    (steps, *_) = plots.staircase(records, chosen=ForcedExit(0, 1)).lines
+    results = metrics.sweep([ForcedExit(exit_index, 1) for exit_index in range(3)], records)
+    np.testing.assert_allclose(steps.get_xdata(), [r.mean_flops / 1e6 for r in results])
+    np.testing.assert_allclose(steps.get_ydata(), [r.accuracy for r in results])
+    assert steps.get_drawstyle() == "steps-post"
+
+
+def test_the_points_of_a_curve_are_joined_from_cheap_to_expensive():
+    records = random_records(64, gate=False)
+    ax = plots.staircase(records, {1: some_curves(records)[1][::-1]})
+    assert list(ax.lines[0].get_xdata()) == sorted(ax.lines[0].get_xdata())
+
+
+def test_the_arrow_of_the_staircase_goes_from_the_last_exit_to_the_chosen_policy():
+    records = random_records(64, gate=False)
+    (policy, *_) = some_curves(records)[1]
+    ax = plots.staircase(records, some_curves(records), chosen=policy)
+    chosen, last = metrics.sweep([policy, ForcedExit(2, 1)], records)
+    (arrow,) = [text for text in ax.texts if not text.get_text()]
+    assert arrow.xy == pytest.approx((chosen.mean_flops / 1e6, chosen.accuracy))
+    assert arrow.xyann == pytest.approx((last.mean_flops / 1e6, last.accuracy))
+    assert f"{100 * chosen.accuracy:.1f} % for" in ax.get_title()
+    assert f"gives {100 * last.accuracy:.1f} % for" in ax.get_title()
 
 
 def test_a_level_without_heads_is_not_in_the_legend():

@@ -1,5 +1,6 @@
 """Numbers and tables computed from records and decisions; nothing here draws."""
 
+from hbnlab.metrics.by_lot import ByLot, by_lot
 from hbnlab.metrics.calibration import (
     Reliability,
     failure_auroc,
@@ -26,6 +27,7 @@ from hbnlab.metrics.selection import Constraints, best, pareto_front
 from hbnlab.metrics.sweeps import sweep, sweep_table
 
 __all__ = [
+    "ByLot",
     "Confusion",
     "Constraints",
     "Evaluation",
@@ -41,6 +43,7 @@ __all__ = [
     "answer_values",
     "best",
     "bootstrap",
+    "by_lot",
     "cell_table",
     "confusion",
     "entropy_gap",

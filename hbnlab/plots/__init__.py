@@ -24,6 +24,7 @@ from hbnlab.plots.palette import Style, level_style, series_style
 from hbnlab.plots.pareto_fronts import pareto_fronts
 from hbnlab.plots.sheets import class_sheet, leaving_sheet
 from hbnlab.plots.specificity import accuracy_against_specificity
+from hbnlab.plots.staircase import staircase
 from hbnlab.plots.tolerance import accuracy_against_tolerance, operating_regions
 from hbnlab.plots.tree_drawing import hierarchy_tree
 from hbnlab.plots.uncertainty import entropies, entropy_densities
@@ -54,6 +55,7 @@ __all__ = [
     "reliability_diagrams",
     "series_style",
     "set_description",
+    "staircase",
     "to_files",
     "to_html",
     "training_curves",

@@ -153,8 +153,11 @@ class TrainConfig:
         if dataset == "glyphs":
             table |= {"epochs": 8, "batch_size": 64, "learning_rate": 2e-3, "dropout": 0.05}
         if trunk != "alexnet":
-            table |= {"epochs": 6, "batch_size": 128, "dropout": 0.1, "optimizer": "sgd"}
+            table |= {"epochs": 3, "batch_size": 128, "dropout": 0.1, "optimizer": "sgd"}
             table |= {"learning_rate": 0.1, "weight_decay": 5e-4, "augment": True}
+            if dataset == "glyphs":
+                # A point more at the last exit than with the above, in the same time.
+                table |= {"epochs": 6, "batch_size": 64, "learning_rate": 0.05, "dropout": 0.0}
         return cls(**(table | changes))
 
     @classmethod
@@ -169,6 +172,7 @@ class TrainConfig:
         table: dict[str, Any] = {"post_epochs": 2}
         if trunk != "alexnet":
             table |= {"epochs": {"glyphs": 20, "fashion_mnist": 15}.get(dataset, 30)}
+            table |= {"batch_size": 128, "learning_rate": 0.1, "dropout": 0.1}
         elif dataset == "glyphs":
             table |= {"epochs": 12, "dropout": 0.1}
         elif dataset == "fashion_mnist":
