@@ -1,13 +1,7 @@
 """Numbers and tables computed from records and decisions; nothing here draws."""
 
 from hbnlab.metrics.by_lot import ByLot, by_lot
-from hbnlab.metrics.calibration import (
-    Reliability,
-    failure_auroc,
-    fit_temperatures,
-    reliability,
-    with_temperatures,
-)
+from hbnlab.metrics.calibration import Reliability, failure_auroc, reliability
 from hbnlab.metrics.cell_table import cell_table
 from hbnlab.metrics.confusions import Confusion, confusion
 from hbnlab.metrics.curves import OperatingCurve, operating_curve
@@ -25,6 +19,7 @@ from hbnlab.metrics.reference_curves import PublishedResults, ReferenceCurve, re
 from hbnlab.metrics.regions import OperatingRegion, entropy_gap, operating_region, tolerance_bound
 from hbnlab.metrics.selection import Constraints, best, pareto_front
 from hbnlab.metrics.sweeps import sweep, sweep_table
+from hbnlab.records.temperatures import fit_temperatures, with_temperatures
 
 __all__ = [
     "ByLot",

@@ -5,6 +5,7 @@ from hbnlab.policies.calibrate import budget_policies, fit_thresholds, fit_toler
 from hbnlab.policies.explanation import Comparison
 from hbnlab.policies.fine_tolerance import FineTolerance
 from hbnlab.policies.forced_exit import ForcedExit
+from hbnlab.policies.optimal_stopping import OptimalStopping
 from hbnlab.policies.patience import Patience
 from hbnlab.policies.score_threshold import (
     ConfidenceThreshold,
@@ -15,6 +16,7 @@ from hbnlab.policies.score_threshold import (
 from hbnlab.policies.semantic_gate import SemanticGate
 from hbnlab.policies.settings import Setting
 from hbnlab.policies.starting import starting_policies
+from hbnlab.policies.stopping_family import StoppingFamily
 from hbnlab.policies.thresholds import ThresholdPolicy, TwoLevelPolicy
 from hbnlab.policies.view import ExitView, batch_means
 
@@ -26,11 +28,13 @@ __all__ = [
     "FineTolerance",
     "ForcedExit",
     "MarginThreshold",
+    "OptimalStopping",
     "Patience",
     "Policy",
     "ScoreThreshold",
     "SemanticGate",
     "Setting",
+    "StoppingFamily",
     "ThresholdPolicy",
     "TwoLevelPolicy",
     "batch_means",

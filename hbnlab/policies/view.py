@@ -1,6 +1,7 @@
 """What a policy sees when it decides at an exit: everything up to there, but no label."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -59,6 +60,7 @@ class ExitView:
         self._batch_size = batch_size
         self._known = known
         self._memo: dict[tuple[str, int, int], Tensor] = {}
+        self._remembered: dict[Hashable, Any] = {}
         self._any_cell = next(cell for row in reversed(logits) for cell in row if cell is not None)
         self.is_last = is_last
 
@@ -109,6 +111,16 @@ class ExitView:
         return max(
             level for level, logits in enumerate(self._logits[exit_index]) if logits is not None
         )
+
+    def has_head(self, exit_index: int, level_index: int) -> bool:
+        """Whether a cell has a head and was run."""
+        return self._logits[exit_index][level_index] is not None
+
+    def remember(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What ``make`` gives, computed once for this view: policies of a family share it."""
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        return self._remembered[key]
 
     def logits(self, exit_index: int, level_index: int) -> Float[Tensor, "sample cls"]:
         """Logits of one cell.
