@@ -81,7 +81,7 @@ def test_a_coarse_class_is_as_probable_as_the_mean_of_its_head_and_the_sum_below
 
 
 def test_a_class_alone_below_another_is_as_probable_as_that_one_and_is_answered(val):
-    """ "fish" and "koi" say the same, so the finer answer is given."""
+    """Fish and koi say the same, so the finer answer is given."""
     view = ExitView.from_records(val, 2)
     prob, _ = answer_table(view, 2, torch.ones(3, 2), PETS)
     both = (val.prediction[:, 2, 0] == 2) & (val.prediction[:, 2, 1] == 5)
