@@ -3,16 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hbnlab.head_mask import describe_cells
-from hbnlab.hierarchy import Hierarchy
 from hbnlab.records import Decisions, ExitRecords
+from hbnlab.records.answers import answer_columns, leaf_sizes
 
 CellIndex = tuple[int, int]  # exit and level
 
@@ -124,7 +123,7 @@ def answer_values(
     """
     _, levels, prediction, macs = checked_columns(decisions, records)
     _, right, hierarchical, *by_size = answer_columns(levels, prediction, records).double()
-    sizes = torch.tensor(_leaf_sizes(records.hierarchy), dtype=torch.float64, device=macs.device)
+    sizes = torch.tensor(leaf_sizes(records.hierarchy), dtype=torch.float64, device=macs.device)
     bits = (records.hierarchy.num_classes[-1] / sizes).log2()
     return {
         "accuracy": right,
@@ -133,42 +132,6 @@ def answer_values(
         "information": bits @ torch.stack(by_size),
         "mean_macs": macs.double(),
     }
-
-
-def answer_columns(
-    levels: Int[Tensor, " sample"], prediction: Int[Tensor, " sample"], records: ExitRecords
-) -> Float[Tensor, "value sample"]:
-    """What each answer is worth; every metric of an ``Evaluation`` is a sum over these columns.
-
-    Returns:
-        Zeros and ones: 1, to count answers; whether the answer is the label of its own level;
-        whether it is, mapped up to the coarsest level, the label there; and for each size of
-        ``_leaf_sizes`` whether that many finest classes lie under the answer.
-    """
-    labels, hierarchy = records.labels, records.hierarchy
-    depth = range(hierarchy.num_levels)
-    lifted = look_up({n: hierarchy.ancestors(0, n) for n in depth}, levels, prediction)
-    leaves = look_up({n: hierarchy.leaf_counts(n) for n in depth}, levels, prediction)
-    right = prediction == labels.gather(1, levels[:, None])[:, 0]
-    by_size = [leaves == size for size in _leaf_sizes(hierarchy)]
-    columns = torch.stack([torch.ones_like(right), right, lifted == labels[:, 0], *by_size])
-    # Sums of zeros and ones are exact in single precision up to 2^24.
-    return columns.float() if len(records) < 2**24 else columns.double()
-
-
-def look_up(
-    tables: Mapping[int, Shaped[Tensor, " cls"]],
-    levels: Int[Tensor, " sample"],
-    prediction: Int[Tensor, " sample"],
-    missing: int = 0,
-) -> Shaped[Tensor, " sample"]:
-    """Find each answer's class in the table of its level; ``missing`` where there is no table."""
-    values = next(iter(tables.values())).new_full(prediction.shape, missing)
-    values = values.to(prediction.device)
-    for level, table in tables.items():
-        here = levels == level
-        values[here] = table.to(prediction.device)[prediction[here]]
-    return values
 
 
 def sums_by_cell(
@@ -200,7 +163,7 @@ def summarise(
     table = [[counts.get((exit_index, level), 0) for level in levels] for exit_index in exits]
     _, right, hierarchical, *by_size = map(sum, zip(*by_cell.values(), strict=True))
     study = sum(sum(row) * records.macs_to(index) for index, row in enumerate(table))
-    sizes = zip(by_size, _leaf_sizes(hierarchy), strict=True)
+    sizes = zip(by_size, leaf_sizes(hierarchy), strict=True)
     bits = [count * math.log2(hierarchy.num_classes[-1] / size) for count, size in sizes]
     return Evaluation(
         num_images=total,
@@ -233,13 +196,6 @@ def batch_specificity(
         is_finest |= leaves & (level == records.hierarchy.finest)
     shares = [chunk.double().mean() for chunk in is_finest.split(batch_size)]
     return float(torch.stack(shares).mean())
-
-
-@lru_cache(maxsize=16)
-def _leaf_sizes(hierarchy: Hierarchy) -> tuple[int, ...]:
-    """The different numbers of finest classes under the classes of all levels, rising."""
-    levels = range(hierarchy.num_levels)
-    return tuple(sorted({int(size) for level in levels for size in hierarchy.leaf_counts(level)}))
 
 
 def checked_columns(decisions: Decisions, records: ExitRecords) -> list[Int[Tensor, " sample"]]:

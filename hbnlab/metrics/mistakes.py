@@ -7,8 +7,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.metrics.evaluation import checked_columns, look_up
+from hbnlab.metrics.evaluation import checked_columns
 from hbnlab.records import Decisions, ExitRecords
+from hbnlab.records.answers import look_up
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from hbnlab.metrics.evaluation import (
     Evaluation,
-    answer_columns,
     batch_specificity,
     summarise,
     sums_by_cell,
 )
 from hbnlab.policies import ExitView, Policy
 from hbnlab.records import ExitRecords
+from hbnlab.records.answers import answer_columns
 
 
 def sweep(

@@ -2,6 +2,7 @@
 
 from hbnlab.policies.base import Policy, policy_macs
 from hbnlab.policies.calibrate import budget_policies, fit_thresholds, fit_tolerance
+from hbnlab.policies.choose import Choice, choose
 from hbnlab.policies.explanation import Comparison
 from hbnlab.policies.fine_tolerance import FineTolerance
 from hbnlab.policies.forced_exit import ForcedExit
@@ -21,6 +22,7 @@ from hbnlab.policies.thresholds import ThresholdPolicy, TwoLevelPolicy
 from hbnlab.policies.view import ExitView, batch_means
 
 __all__ = [
+    "Choice",
     "Comparison",
     "ConfidenceThreshold",
     "EntropyThreshold",
@@ -39,6 +41,7 @@ __all__ = [
     "TwoLevelPolicy",
     "batch_means",
     "budget_policies",
+    "choose",
     "fit_thresholds",
     "fit_tolerance",
     "policy_macs",
