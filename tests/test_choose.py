@@ -7,7 +7,7 @@ import torch
 
 from hbnlab.metrics import evaluate
 from hbnlab.policies import EntropyThreshold, FineTolerance, ForcedExit, choose
-from hbnlab.policies.choose import METHODS, choose_among
+from hbnlab.policies.choose import METHODS
 from hbnlab.policies.outcomes import QUANTITIES, Outcomes
 from hbnlab.records import simulated_records
 
@@ -132,7 +132,7 @@ def test_promises_are_broken_no_more_often_than_said(method, confidence, populat
         generator = torch.Generator().manual_seed(seed)
         drawn = outcomes.subset(torch.randint(len(population), (800,), generator=generator))
         how = {"confidence": confidence, "method": method, "seed": seed}
-        chosen = choose_among(CANDIDATES, drawn, at_least=limits, **how)
+        chosen = choose(CANDIDATES, drawn, at_least=limits, **how)
         if chosen.policy is None:
             continue
         made += 1

@@ -1,8 +1,9 @@
 """Choosing an operating point that keeps what it promises on new images."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Choice:
 
 def choose(
     candidates: Sequence[Policy],
-    records: ExitRecords,
+    records: ExitRecords | Outcomes,
     *,
     at_least: Mapping[str, Number] | None = None,
     at_most: Mapping[str, Number] | None = None,
@@ -62,16 +63,16 @@ def choose(
 
     Args:
         candidates: policies that decide image by image.
-        records: of images that fitted none of them.
-        at_least: constraints: lowest accuracy, hierarchical accuracy, specificity (shares), or
-            information (bits), on average; ``"accuracy of coarse"`` among the coarse answers.
+        records: of images that fitted none of them, or ``Outcomes.of(candidates, records)``.
+        at_least: lowest accuracy, hierarchical_accuracy, specificity (shares) or information
+            (bits) on average; ``"accuracy of coarse"`` among the coarse answers.
         at_most: highest mean FLOPs per image, as ``{"flops": 3e6}``.
         maximise: the quantity to choose by among those that keep the constraints.
         minimise: ``"flops"`` in its place.
         confidence: that all constraints hold; None picks by the means and promises nothing.
-        method: ``"pareto-testing"``: one half of the images finds the Pareto front of the
-            candidates and orders it, the other half tests in this order until the first fails.
-            ``"learn-then-test"``: all images test all candidates, with Bonferroni's correction.
+        method: ``"pareto-testing"``: half of the images find and order the Pareto front, the
+            others test in this order until one fails; ``"learn-then-test"``: all images test all
+            candidates, with Bonferroni's correction.
         seed: of the halves.
 
     Raises:
@@ -91,59 +92,53 @@ def choose(
         Laufer-Goldshtein, Fisch, Barzilay, Jaakkola, "Efficiently controlling multiple risks with
         Pareto testing", ICLR 2023; Angelopoulos et al., "Learn then test", 2021.
     """
-    _check_candidates(candidates)
-    return choose_among(
-        candidates,
-        Outcomes.of(candidates, records),
-        at_least=at_least,
-        at_most=at_most,
-        maximise=maximise,
-        minimise=minimise,
-        confidence=confidence,
-        method=method,
-        seed=seed,
-    )
-
-
-def choose_among(
-    candidates: Sequence[Policy],
-    outcomes: Outcomes,
-    *,
-    at_least: Mapping[str, Number] | None = None,
-    at_most: Mapping[str, Number] | None = None,
-    maximise: str = "information",
-    minimise: str | None = None,
-    confidence: float | None = 0.9,
-    method: str = "pareto-testing",
-    seed: int = 0,
-) -> Choice:
-    """``choose``, given what the candidates make of the images: for many questions or samples."""
+    _check_question(candidates, records, maximise, minimise, confidence, method)
+    outcomes = records if isinstance(records, Outcomes) else Outcomes.of(candidates, records)
     limits = limits_of(at_least or {}, at_most or {}, outcomes)
-    _check_question(outcomes, maximise, minimise, confidence, method)
-    gain = outcomes.means(maximise) if minimise is None else -outcomes.means(minimise)
+
+    def gains(of: Outcomes) -> Float[Tensor, " policy"]:
+        return of.means(maximise) if minimise is None else -of.means(minimise)
+
+    kept, tested, error = _promisable(limits, outcomes, gains, confidence, method, seed)
+    best = max(kept, key=lambda row: float(gains(outcomes)[row]), default=None)
+    return _choice(candidates, best, outcomes, tested, limits, confidence, error)
+
+
+def _promisable(
+    limits: Sequence[Limit],
+    outcomes: Outcomes,
+    gains: Callable[[Outcomes], Float[Tensor, " policy"]],
+    confidence: float | None,
+    method: str,
+    seed: int,
+) -> tuple[list[int], Outcomes, float]:
+    """Candidates that may be promised, what they were tested on, and the error of each test."""
     if confidence is None:
-        kept = _holding(limits, outcomes)
-        return _choice(candidates, outcomes, outcomes, limits, gain, kept, None, 1.0)
+        return _holding(limits, outcomes), outcomes, 1.0
     error = 1 - confidence
     if method == "learn-then-test":
-        tested, error = outcomes, error / len(candidates)
-        kept = np.flatnonzero(_joint_p_values(limits, tested) <= error).tolist()
-    else:
-        generator = torch.Generator().manual_seed(seed)
-        first, second = torch.randperm(outcomes.num_images, generator=generator).tensor_split(2)
-        order = _front(limits, outcomes.subset(first), maximise, minimise)
-        tested = outcomes.subset(second)
-        p_values = _joint_p_values(limits, tested)
-        failed = [index for index, row in enumerate(order) if p_values[row] > error]
-        kept = order[: failed[0]] if failed else order
-    return _choice(candidates, outcomes, tested, limits, gain, kept, confidence, error)
+        error /= len(outcomes.levels)
+        kept = np.flatnonzero(_joint_p_values(limits, outcomes) <= error).tolist()
+        return kept, outcomes, error
+    generator = torch.Generator().manual_seed(seed)
+    halves = torch.randperm(outcomes.num_images, generator=generator).tensor_split(2)
+    front, tested = map(outcomes.subset, halves)
+    order = _front(limits, front, gains(front))
+    return _until_one_fails(order, limits, tested, error), tested, error
+
+
+def _until_one_fails(
+    order: Sequence[int], limits: Sequence[Limit], outcomes: Outcomes, error: float
+) -> list[int]:
+    """The candidates before the first that cannot be promised, in a fixed order."""
+    p_values = _joint_p_values(limits, outcomes)
+    return list(takewhile(lambda row: p_values[row] <= error, order))
 
 
 def _front(
-    limits: Sequence[Limit], outcomes: Outcomes, maximise: str, minimise: str | None
+    limits: Sequence[Limit], outcomes: Outcomes, gain: Float[Tensor, " policy"]
 ) -> list[int]:
     """The candidates that no other beats in all losses and in the objective, safest first."""
-    gain = outcomes.means(maximise) if minimise is None else -outcomes.means(minimise)
     losses = [limit.means(outcomes) * (1 if limit.name == "flops" else -1) for limit in limits]
     costs = torch.stack([*losses, -gain], dim=1).nan_to_num(nan=math.inf)
     no_worse = (costs[:, None] <= costs).all(dim=2)  # [one, other]
@@ -170,31 +165,26 @@ def _holding(limits: Sequence[Limit], outcomes: Outcomes) -> list[int]:
 
 def _choice(
     candidates: Sequence[Policy],
+    best: int | None,
     outcomes: Outcomes,
     tested: Outcomes,
     limits: Sequence[Limit],
-    gain: Float[Tensor, " policy"],
-    kept: Sequence[int],
     confidence: float | None,
     error: float,
 ) -> Choice:
-    """Of the candidates that may be promised, the best; ``error`` is that of a single test."""
-    made: dict[str, Any] = {"confidence": confidence}
-    made["num_images"] = tested.num_images if confidence is not None else 0
-    if not kept:
+    """What is said of the best candidate that may be promised; ``error`` is of a single test."""
+    num_images = 0 if confidence is None else tested.num_images
+    made: dict[str, Any] = {"confidence": confidence, "num_images": num_images}
+    if best is None:
         reason = _why_none(limits, outcomes, tested, confidence)
         return Choice(policy=None, reason=reason, bounds={}, p_values={}, estimates={}, **made)
-    row = max(kept, key=lambda index: float(gain[index]))
     promised = () if confidence is None else limits
-    bounds = {limit.name: limit.bound(tested, row, error) for limit in promised}
-    p_values = {limit.name: float(limit.p_values(tested)[row]) for limit in promised}
-    estimates = {name: float(outcomes.means(name)[row]) for name in QUANTITIES}
     return Choice(
-        policy=candidates[row],
-        reason=_promise(limits, confidence, tested.num_images),
-        bounds=bounds,
-        p_values=p_values,
-        estimates=estimates,
+        policy=candidates[best],
+        reason=_promise(limits, confidence, num_images),
+        bounds={limit.name: limit.bound(tested, best, error) for limit in promised},
+        p_values={limit.name: float(limit.p_values(tested)[best]) for limit in promised},
+        estimates={name: float(outcomes.means(name)[best]) for name in QUANTITIES},
         **made,
     )
 
@@ -224,19 +214,22 @@ def _why_none(
     )
 
 
-def _check_candidates(candidates: Sequence[Policy]) -> None:
+def _check_question(
+    candidates: Sequence[Policy],
+    records: ExitRecords | Outcomes,
+    maximise: str,
+    minimise: str | None,
+    confidence: float | None,
+    method: str,
+) -> None:
     if not candidates:
         raise ValueError("choose needs at least one candidate, got none")
     by_batch = [policy for policy in candidates if policy.view_batch_size is not None]
     if by_batch:
         raise ValueError(f"a promise is about single images, got a policy by batch: {by_batch[0]}")
-
-
-def _check_question(
-    outcomes: Outcomes, maximise: str, minimise: str | None, confidence: float | None, method: str
-) -> None:
-    if outcomes.num_images < 2:
-        raise ValueError(f"a choice needs two or more images, got {outcomes.num_images}")
+    num_images = records.num_images if isinstance(records, Outcomes) else len(records)
+    if num_images < 2:
+        raise ValueError(f"a choice needs two or more images, got {num_images}")
     for name, value in (("maximise", maximise), ("minimise", minimise)):
         if value is not None and value not in QUANTITIES:
             raise ValueError(f"{name} must be one of {list(QUANTITIES)}, got {value!r}")
