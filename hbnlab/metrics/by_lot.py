@@ -19,6 +19,10 @@ class ByLot:
         exit_index: from 0.
         accuracy: expected share of answers that are right at their own level, in [0, 1].
         flops: per image; the branches of other exits do not run.
+
+    Example:
+        >>> ByLot(exit_index=1, accuracy=0.43, flops=640.0).flops
+        640.0
     """
 
     exit_index: int

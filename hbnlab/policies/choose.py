@@ -32,6 +32,13 @@ class Choice:
         p_values: by constraint, of the chosen policy.
         estimates: of every quantity, on all images given; not promised.
         num_images: number of images that the promise rests on.
+
+    Example:
+        >>> from hbnlab.policies import ForcedExit
+        >>> from hbnlab.records import simulated_records
+        >>> chosen = choose([ForcedExit(2, 0)], simulated_records(20), at_least={"accuracy": 0.99})
+        >>> chosen.policy is None, chosen.reason
+        (True, 'no candidate keeps all constraints on these images')
     """
 
     policy: Policy | None
