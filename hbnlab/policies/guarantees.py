@@ -44,8 +44,8 @@ def hoeffding_bentkus_p_value(
         limit: of the true mean, in [0, 1].
 
     Example:
-        >>> hoeffding_bentkus_p_value([0.0, 0.1, 0.3], 100, limit=0.2).round(3).tolist()
-        [0.0, 0.016, 1.0]
+        >>> hoeffding_bentkus_p_value([0.0, 0.1, 0.3], 100, limit=0.2).round(2).tolist()
+        [0.0, 0.02, 1.0]
 
     Source:
         Bates et al., "Distribution-free, risk-controlling prediction sets", JACM 2021.
