@@ -18,6 +18,7 @@ from random_records import DEEP, PETS, random_records
 from hbnlab import metrics, plots
 from hbnlab.hierarchy import Hierarchy
 from hbnlab.plots import palette
+from hbnlab.policies import ForcedExit
 from hbnlab.records import ExitRecords
 
 
@@ -43,6 +44,14 @@ def one(draw: Callable[..., Any], *, has_scales: bool = True) -> Figure:
 
 def many(draw: Callable[..., Any], panels: Callable[[ExitRecords], int]) -> Figure:
     return Figure(draw, panels, "axes")
+
+
+def exits_and_rule(records: ExitRecords) -> tuple[metrics.CostCurve, metrics.CostCurve]:
+    """Curves of all images at one exit, and of some policies."""
+    exits = [ForcedExit(index) for index in range(records.num_exits)]
+    lists = (exits, [exits[0], *some_policies(records), exits[-1]])
+    first, second = (metrics.cost_curve(metrics.sweep(one, records)) for one in lists)
+    return first, second
 
 
 BENCH = {
@@ -83,6 +92,9 @@ FIGURES = {
         has_scales=False,
     ),
     "confusion_matrix": one(plots.confusion_matrix),
+    "does_depth_pay": many(
+        lambda r, **kw: plots.does_depth_pay({"alexnet": exits_and_rule(r)}, **kw), lambda r: 2
+    ),
     "entropies": many(plots.entropies, lambda r: 2 * r.num_exits),
     "entropy_densities": many(plots.entropy_densities, lambda r: r.num_exits),
     "example": many(

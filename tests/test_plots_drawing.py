@@ -213,6 +213,25 @@ def test_training_curves_leave_post_training_out_and_the_other_way_round():
     assert list(product) == pytest.approx([0.16, 0.25, 0.36])
 
 
+def test_what_is_lost_to_the_last_exit_is_the_accuracy_minus_that_of_the_last_exit():
+    exits = metrics.CostCurve((1e6, 4e6, 9e6), (0.6, 0.7, 0.8))
+    rule = metrics.CostCurve((1e6, 4e6, 9e6), (0.6, 0.81, 0.8))
+    left, right = plots.does_depth_pay({"ours": (exits, rule), "theirs": (exits, rule)})
+    for ax, base in ((left, 0.0), (right, 0.8)):
+        lines = {line.get_label(): line for line in ax.lines}
+        for name in ("ours", "theirs"):
+            points = lines[f"{name}: everybody at exit 1, 2, ..."]
+            assert points.get_xdata().tolist() == [1.0, 4.0, 9.0]
+            assert points.get_ydata() == pytest.approx([y - base for y in exits.accuracy])
+            x, y = (getattr(lines[f"{name}: by the rule"], f"get_{k}data")() for k in "xy")
+            heights = [rule.accuracy_at(1e6 * flops) - base for flops in x]
+            assert y == pytest.approx(heights)
+        assert [text.get_text() for text in ax.texts] == ["1", "2", "3"] * 2
+    words = plots.describe(left)
+    assert "on the trunk ours, everybody at one exit 60.0 % at 1, 70.0 % at 4, 80.0 % at 9" in words
+    assert "the rule is within 0.5 points of the last exit at 3.79 and gains" in words
+
+
 def test_the_line_joins_the_points_on_the_pareto_front():
     records = random_records(64, gate=False)
     results = {
@@ -267,6 +286,7 @@ def test_an_exit_without_published_results_is_left_out_and_a_network_refused():
         ),
         (lambda r: plots.accuracy_against_flops({}), "at least one network, got none"),
         (lambda r: plots.accuracy_against_specificity({}), "at least one network, got none"),
+        (lambda r: plots.does_depth_pay({}), "at least one trunk"),
         (lambda r: plots.pareto_fronts({"none": []}), "at least one evaluation"),
         (lambda r: plots.operating_regions(r, batch_sizes=[]), "at least one size"),
         (lambda r: plots.operating_regions(r, batch_sizes=[0]), "1 or more, got 0"),

@@ -19,6 +19,7 @@ from hbnlab.metrics import evaluate, operating_region, sweep, uncertainty_overla
 from hbnlab.policies import ForcedExit
 from hbnlab.records import ExitRecords, simulated_records
 from hbnlab.report import Plan, differences, published_results, reproduce
+from hbnlab.report.depth import Depth
 from hbnlab.report.figures import FIGURES, Subject, draw_figures
 from hbnlab.report.measured import Measured, Times, kept_records
 from hbnlab.report.protocol import OURS, PUBLISHED, forced_exits
@@ -79,6 +80,8 @@ def bundled(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hbnlab.models.weights.BUNDLED", root)
         patch.setattr("hbnlab.report.figures.BUDGETS", 3)
+        patch.setattr("hbnlab.report.depth.BUDGETS", 3)
+        patch.setattr("hbnlab.report.saved_seconds.ROUNDS", 1)
         notes = {"cifar100": {"history": HISTORY.to_spec(), "config": {"augment": False}}}
         for dataset in ("colours", "cifar100", "glyphs"):
             for name in models.STUDY_NAMES:
@@ -632,11 +635,12 @@ def test_every_figure_is_drawn_of_any_number_of_exits_and_levels(
     num_exits, num_levels, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("hbnlab.report.figures.BUDGETS", 2)
+    monkeypatch.setattr("hbnlab.report.depth.BUDGETS", 2)
     tree = tree_of(num_levels)
     networks = {"mine": measured_of("mine", num_exits, tree)}
-    drawn = draw_figures(
-        Subject(networks=networks, test=splits_in(tree).test, protocol=OURS), progress=False
-    )
+    curves = {"alexnet": Depth(networks["mine"]).curves()}
+    how = {"test": splits_in(tree).test, "protocol": OURS, "depth_curves": curves}
+    drawn = draw_figures(Subject(networks=networks, **how), progress=False)
     two = {"figure-3-tolerance", "figure-5-entropies", "entropies-per-image", "regions"}
     two |= {"densities", "densities-normalised"}
     expected = {figure.name for figure in FIGURES} - (set() if num_levels > 1 else two)

@@ -8,7 +8,6 @@ from typing import Any
 
 from hbnlab import __version__, data, models, run_folder
 from hbnlab.cli import commands as run
-from hbnlab.models import STUDY_NAMES as STUDY
 
 DEFAULT = " (default: %(default)s)"
 MODES = {"training": "train", "testing": "test"}
@@ -160,20 +159,30 @@ def _add_reproduce(commands: Any) -> None:
         "figures, numbers and a report. Started again, it continues from what is there.",
     )
     reproduce.set_defaults(execute=run.reproduce)
-    reproduce.add_argument("--out", type=Path, help="folder to write (default: results/DATASET)")
+    reproduce.add_argument(
+        "--out",
+        type=Path,
+        help="folder to write (default: results/DATASET, with -TRUNK unless it is the study's)",
+    )
     reproduce.add_argument(
         "--weights",
         choices=("bundled", "train"),
         help="load bundled weights or train (default: bundled, where there are some and no option "
         "asks for training)",
     )
-    reproduce.add_argument("--models", nargs="+", choices=STUDY, default=STUDY)
+    reproduce.add_argument(
+        "--models",
+        nargs="+",
+        choices=models.NAMES,
+        help="which networks (default: the five of the trunk)",
+    )
     reproduce.add_argument(
         "--paper-protocol",
         action="store_true",
         help="test as the study's code does: images leave in batches, test images are augmented",
     )
-    _take(reproduce, *DATA, "--device", dataset="glyphs", device="auto")
+    defaults = {"trunk": models.STUDY_TRUNK, "dataset": "glyphs", "device": "auto"}
+    _take(reproduce, "--trunk", *DATA, "--device", **defaults)
     training = reproduce.add_argument_group("training", "not allowed with --weights bundled")
     training.add_argument(
         "--seeds",

@@ -53,7 +53,7 @@ def demo(chosen: argparse.Namespace) -> int:
 
 def train(chosen: argparse.Namespace) -> int:
     """Train a network into a folder; a resumed run takes its options from run.json."""
-    out = chosen.out or Path("runs") / _run_name(chosen)
+    out = chosen.out or Path("runs") / _run_name(chosen, "model", "dataset", "trunk")
     stored = run_folder.RunDescription.read(out) if chosen.resume else None
     of_run = stored.choice if stored else None
     dataset = of_run.name if of_run else DEFAULTS["dataset"]
@@ -105,11 +105,13 @@ def reproduce(chosen: argparse.Namespace) -> int:
     training = (chosen.seeds, chosen.preset, chosen.width, *settings.values())
     asked = any(value is not None for value in training)
     choice = data_choice(chosen, chosen.dataset)
-    bundled = choice.name in models.bundled_names() and not asked and not choice.options
+    bundled = chosen.trunk in models.bundled_trunks(choice.name)
+    bundled = bundled and not asked and not choice.options
     seeds = 1 if chosen.seeds is None else chosen.seeds
     plan = report.Plan(
         choice=choice,
-        out=chosen.out or Path("results") / chosen.dataset,
+        out=chosen.out or Path("results") / _run_name(chosen, "dataset", "trunk"),
+        trunk=chosen.trunk,
         names=chosen.models,
         weights=chosen.weights or ("bundled" if bundled else "train"),
         seeds=range(seeds),
@@ -228,7 +230,7 @@ def train_config(
     return run_folder.preset_config(preset, model, dataset, trunk, **changes)
 
 
-def _run_name(chosen: argparse.Namespace) -> str:
-    """Where a run is written that names no folder; our trunk is in its name, the study's is not."""
-    words = [getattr(chosen, name) or DEFAULTS[name] for name in ("model", "dataset", "trunk")]
+def _run_name(chosen: argparse.Namespace, *options: str) -> str:
+    """Where something is written that names no folder; the study's trunk is not in its name."""
+    words = [getattr(chosen, name) or DEFAULTS[name] for name in options]
     return "-".join(word for word in words if word != DEFAULTS["trunk"])

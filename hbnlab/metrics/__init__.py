@@ -4,9 +4,21 @@ from hbnlab.metrics.by_lot import ByLot, by_lot
 from hbnlab.metrics.calibration import Reliability, failure_auroc, reliability
 from hbnlab.metrics.cell_table import cell_table
 from hbnlab.metrics.confusions import Confusion, confusion
+from hbnlab.metrics.cost_curves import (
+    CostCurve,
+    area_between,
+    cost_curve,
+    flops_for_accuracy,
+)
 from hbnlab.metrics.curves import OperatingCurve, operating_curve
 from hbnlab.metrics.evaluation import Evaluation, answer_values, evaluate
-from hbnlab.metrics.intervals import Interval, bootstrap, evaluation_intervals
+from hbnlab.metrics.intervals import (
+    Interval,
+    bootstrap,
+    evaluation_intervals,
+    percentile_interval,
+    resampled_means,
+)
 from hbnlab.metrics.mistakes import LcaScores, Severity, lca_scores, severity
 from hbnlab.metrics.overlaps import (
     Overlap,
@@ -25,6 +37,7 @@ __all__ = [
     "ByLot",
     "Confusion",
     "Constraints",
+    "CostCurve",
     "Evaluation",
     "Interval",
     "LcaScores",
@@ -36,23 +49,28 @@ __all__ = [
     "Reliability",
     "Severity",
     "answer_values",
+    "area_between",
     "best",
     "bootstrap",
     "by_lot",
     "cell_table",
     "confusion",
+    "cost_curve",
     "entropy_gap",
     "evaluate",
     "evaluation_intervals",
     "failure_auroc",
     "fit_temperatures",
+    "flops_for_accuracy",
     "lca_scores",
     "operating_curve",
     "operating_region",
     "overlap_coefficient",
     "pareto_front",
+    "percentile_interval",
     "reference_curve",
     "reliability",
+    "resampled_means",
     "severity",
     "sweep",
     "sweep_table",

@@ -1,6 +1,6 @@
 """Bootstrap intervals: how much a number would vary for other images of the same kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,7 +62,7 @@ def bootstrap(
         for _ in range(repeats)
     ]
     estimate = statistic(torch.arange(num_images))
-    return _interval(estimate, torch.tensor(values, dtype=torch.float64), confidence)
+    return percentile_interval(estimate, values, confidence=confidence)
 
 
 def evaluation_intervals(
@@ -92,25 +92,53 @@ def evaluation_intervals(
     _check(len(records), repeats, confidence)
     values = answer_values(decisions, records)
     table = torch.stack(list(values.values()), dim=1).double().cpu()
-    draws = torch.stack([_resampled_mean(table, generator) for _ in range(repeats)])
+    draws = resampled_means(table, generator=generator, repeats=repeats)
     return {
-        name: _interval(float(column.mean()), draws[:, place], confidence)
+        name: percentile_interval(float(column.mean()), draws[:, place], confidence=confidence)
         for place, (name, column) in enumerate(zip(values, table.unbind(1), strict=True))
     }
 
 
-def _resampled_mean(
-    table: Float[Tensor, "sample value"], generator: torch.Generator
-) -> Float[Tensor, " value"]:
-    size = len(table)
-    times = torch.bincount(torch.randint(size, (size,), generator=generator), minlength=size)
-    return (times.double() @ table) / size
+def resampled_means(
+    table: Float[Tensor, "sample value"], *, generator: torch.Generator, repeats: int = 1000
+) -> Float[Tensor, "repeat value"]:
+    """Means of every column over images resampled with replacement.
+
+    All columns share the draws, so whatever is computed from a row belongs to one set of images.
+
+    Args:
+        table: one row per image, in double precision, on the CPU.
+        generator: draws the images, on the CPU.
+        repeats: number of draws.
+
+    Example:
+        >>> table = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
+        >>> draws = resampled_means(table, generator=torch.Generator().manual_seed(0), repeats=5)
+        >>> draws.sum(dim=1).tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    size, rows = len(table), []
+    for _ in range(repeats):
+        chosen = torch.randint(size, (size,), generator=generator)
+        rows.append((torch.bincount(chosen, minlength=size).double() @ table) / size)
+    return torch.stack(rows)
 
 
-def _interval(estimate: float, values: Float[Tensor, " repeat"], confidence: float) -> Interval:
+def percentile_interval(
+    estimate: float,
+    values: Sequence[float] | Float[Tensor, " repeat"],
+    *,
+    confidence: float = 0.95,
+) -> Interval:
+    """The interval that holds a share of the values of a bootstrap.
+
+    Example:
+        >>> percentile_interval(0.5, [0.4, 0.5, 0.7], confidence=0.5)
+        Interval(estimate=0.5, low=0.45, high=0.6)
+    """
     tail = (1 - confidence) / 2
     ends = torch.tensor([tail, 1 - tail], dtype=torch.float64)
-    low, high = torch.quantile(values, ends).tolist()
+    low, high = torch.quantile(torch.as_tensor(values, dtype=torch.float64), ends).tolist()
     return Interval(estimate, low, high)
 
 

@@ -6,10 +6,18 @@ from pathlib import Path
 import torch
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.models.named_networks import NAMES, STUDY_NAMES, STUDY_TRUNK, TRUNKS, build, name_on
+from hbnlab.models.named_networks import (
+    NAMES,
+    STUDY_NAMES,
+    STUDY_TRUNK,
+    TRUNKS,
+    build,
+    name_on,
+    names_on,
+)
 from hbnlab.models.network import EarlyExitNetwork, ExitOutputs
 from hbnlab.models.original import load_original
-from hbnlab.models.weights import bundled_names, load_weights, save_weights
+from hbnlab.models.weights import bundled_names, bundled_trunks, load_weights, save_weights
 from hbnlab.types import Number
 
 __all__ = [
@@ -20,9 +28,12 @@ __all__ = [
     "EarlyExitNetwork",
     "ExitOutputs",
     "bundled_names",
+    "bundled_trunks",
     "create",
     "load_original",
     "load_weights",
+    "name_on",
+    "names_on",
     "save_weights",
 ]
 

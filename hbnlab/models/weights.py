@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hbnlab.hierarchy import Hierarchy
-from hbnlab.models.named_networks import STUDY_NAMES, STUDY_TRUNK, name_on
+from hbnlab.models.named_networks import STUDY_NAMES, STUDY_TRUNK, TRUNKS, name_on
 from hbnlab.models.network import EarlyExitNetwork
 from hbnlab.storage import load_tensors, save_tensors
 
@@ -103,6 +103,31 @@ def bundled_path(dataset: str, name: str, trunk: str = STUDY_TRUNK) -> Path:
     return BUNDLED / dataset / trunk / f"{name_on(trunk, name)}.safetensors"
 
 
+def bundled_trunks(dataset: str, name: str = "gran-hbn") -> tuple[str, ...]:
+    """The trunks on which weights of a network, trained on a data set, are bundled.
+
+    Example:
+        >>> "alexnet" in bundled_trunks("glyphs")
+        True
+    """
+    return tuple(trunk for trunk in TRUNKS if bundled_file(dataset, name, trunk).is_file())
+
+
+def bundled_file(dataset: str, name: str, trunk: str = STUDY_TRUNK) -> Path:
+    """The file that a bundled network is read from: of a Gran-HBN, it may be that of the AG-HBN.
+
+    Raises:
+        ValueError: as ``bundled_path`` does.
+
+    Example:
+        >>> bundled_file("glyphs", "gran-hbn").stem
+        'gran-hbn'
+    """
+    path = bundled_path(dataset, name, trunk)
+    gated = path.with_stem("ag-hbn")
+    return gated if name == "gran-hbn" and gated.is_file() and not path.is_file() else path
+
+
 def load_weights(
     source: str | Path, name: str = "gran-hbn", trunk: str = STUDY_TRUNK
 ) -> StoredWeights:
@@ -123,10 +148,9 @@ def load_weights(
         >>> load_weights("glyphs", "ag-hbn").spec["gated"]
         True
     """
-    path = bundled_path(str(source), name, trunk)
-    gated = bundled_path(str(source), "ag-hbn", trunk)
-    if name == "gran-hbn" and gated.is_file() and not path.is_file():
-        return load_weights(gated).without_gate()
+    path = bundled_file(str(source), name, trunk)
+    if path.is_file() and path.stem != name_on(trunk, name):
+        return load_weights(path).without_gate()
     if not path.is_file():
         path = Path(source)
     if not path.is_file():

@@ -15,6 +15,7 @@ from hbnlab.plots.alt_text import (
     to_html,
 )
 from hbnlab.plots.benchmarks import bench_bars
+from hbnlab.plots.depth_curves import does_depth_pay
 from hbnlab.plots.diagram import network_diagram
 from hbnlab.plots.examples import example
 from hbnlab.plots.flops import accuracy_against_flops, exits_and_policies
@@ -40,6 +41,7 @@ __all__ = [
     "class_sheet",
     "confusion_matrix",
     "describe",
+    "does_depth_pay",
     "entropies",
     "entropy_densities",
     "example",

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hbnlab.formatting import millions, percent, plural
 from hbnlab.hierarchy import Hierarchy
@@ -15,6 +14,7 @@ from hbnlab.plots.canvas import (
     as_percent,
     describe_records,
     finish,
+    logarithmic,
     one_axes,
     published_words,
     reference_curves,
@@ -109,7 +109,7 @@ def accuracy_against_flops(
             f"{millions(best['flops'])} million FLOPs)"
         )
     if published is not None:
-        _logarithmic(ax)
+        logarithmic(ax)
     words = f"Accuracy of every head against FLOPs: {'; '.join(best_heads)}."
     return finish(ax, words + published_words(published), below=is_new, columns=4)
 
@@ -173,14 +173,6 @@ def _note(
 ) -> None:
     white = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.7}
     ax.annotate(text, point, offset, textcoords="offset points", fontsize=7.5, bbox=white, **how)
-
-
-def _logarithmic(ax: Axes) -> None:
-    """A logarithmic horizontal axis with ticks at 1, 2, 5, 10 ... written out."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_published(ax: Axes, curves: Sequence[ReferenceCurve], name: str, number: int) -> None:

@@ -1,7 +1,7 @@
 """The figures of a report: which there are, when they apply and how they are drawn."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,11 @@ from torch import Tensor
 from hbnlab import plots
 from hbnlab.data import Split, TensorSplit
 from hbnlab.head_mask import has_two_heads
-from hbnlab.metrics import Evaluation, PublishedResults, sweep
+from hbnlab.metrics import CostCurve, Evaluation, PublishedResults, sweep
+from hbnlab.models import STUDY_TRUNK
 from hbnlab.policies import Policy, budget_policies
 from hbnlab.progress import progress_bar
+from hbnlab.report.depth import BUDGETS
 from hbnlab.report.measured import Measured
 from hbnlab.report.prose import prose_rows
 from hbnlab.report.protocol import STUDY_TOLERANCES, Protocol
@@ -23,7 +25,6 @@ from hbnlab.run_folder import TOLERANCES, report_policies, report_templates
 
 SHEET_IMAGES = 2000
 STUDY_MEANS = 64
-BUDGETS = 39
 _MIDDLE_TOLERANCE = f"fine tolerance {TOLERANCES[len(TOLERANCES) // 2]:.2f}"
 
 
@@ -35,11 +36,13 @@ class Subject:
         networks: the first seed of each, by name.
         test: the images of the records.
         protocol: how the networks are tested.
+        depth_curves: by trunk, one exit for all images, and leaving early.
     """
 
     networks: Mapping[str, Measured]
     test: Split
     protocol: Protocol
+    depth_curves: Mapping[str, tuple[CostCurve, CostCurve]] = field(default_factory=dict)
 
     @cached_property
     def main(self) -> Measured:
@@ -70,8 +73,9 @@ class Subject:
 
     @property
     def published(self) -> PublishedResults | None:
-        """The study's results, where ours are of the same data set."""
-        return published_results() if self.test.name == "cifar100" else None
+        """The study's results, where ours are of the same data set and trunk."""
+        is_same = self.test.name == "cifar100" and self.main.trunk == STUDY_TRUNK
+        return published_results() if is_same else None
 
     @property
     def batch_size(self) -> int:
@@ -239,6 +243,11 @@ def _budgets(measured: Measured) -> list[Evaluation]:
 
 
 FIGURES = (
+    Figure(
+        "does-depth-pay",
+        lambda s: plots.does_depth_pay(s.depth_curves),
+        lambda s: bool(s.depth_curves),
+    ),
     Figure("network", _network, Subject.by_ours_with_early_exits),
     Figure("leaving", _leaving_images, Subject.by_ours_with_early_exits),
     Figure("figure-3-tolerance", _tolerance, Subject.has_two_heads),

@@ -51,6 +51,7 @@ class Measured:
         test: records of the test images, augmented if the protocol says so.
         history: of its training, or None for bundled weights that have none.
         saw_augmented: whether its training images were augmented; None where that is not known.
+        trunk: of the network.
     """
 
     name: str
@@ -62,15 +63,17 @@ class Measured:
     test: ExitRecords
     history: History | None
     saw_augmented: bool | None
+    trunk: str = models.STUDY_TRUNK
 
 
 def measure(
     plan: Plan, name: str, seed: int, splits: Splits, times: Times, *, progress: bool = True
 ) -> Measured:
     """Load or train one network and collect its records, unless they are already stored."""
-    label = f"{name} seed {seed}"
+    on_trunk = "" if plan.trunk == models.STUDY_TRUNK else f" on {plan.trunk}"
+    label = f"{name}{on_trunk} seed {seed}"
     with times.of(f"{label}: weights"):
-        network, history, saw_augmented = _network(plan, name, seed, splits, progress)
+        network, history, saw_augmented = trained_network(plan, name, seed, splits, progress)
     network.to(choose_device(plan.device))
     folder, augmented = plan.run_folder(name, seed), plan.protocol.augmented
     with times.of(f"{label}: records of validation images"):
@@ -89,6 +92,7 @@ def measure(
         test=test,
         history=history,
         saw_augmented=saw_augmented,
+        trunk=network.trunk,
     )
 
 
@@ -118,17 +122,17 @@ def kept_records(
     return records
 
 
-def _network(
+def trained_network(
     plan: Plan, name: str, seed: int, splits: Splits, progress: bool
 ) -> tuple[EarlyExitNetwork, History | None, bool | None]:
     """A trained network, the history of its training, and whether that saw augmented images."""
     if plan.weights == "bundled":
         dataset = plan.choice.name
-        network = models.create(name, splits.hierarchy, weights=dataset)
-        header = load_weights(dataset, name).header
+        network = models.create(name, splits.hierarchy, weights=dataset, trunk=plan.trunk)
+        header = load_weights(dataset, name, plan.trunk).header
         history = History.from_spec(header["history"]) if "history" in header else None
         return network, history, header.get("config", {}).get("augment")
-    network = models.create(name, splits.hierarchy, width=plan.trained_width, seed=seed)
+    network = models.create(name, splits.hierarchy, plan.trained_width, seed=seed, trunk=plan.trunk)
     config = plan.train_config(name, seed)
     folder = plan.run_folder(name, seed)
     history = train_run(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hbnlab.formatting import millions, percent, plural
+from hbnlab.models import STUDY_TRUNK, TRUNKS
 from hbnlab.report.plan import Plan
 from hbnlab.report.prose import prose_rows, prose_text
 from hbnlab.report.report_tables import TABLES
@@ -11,6 +12,7 @@ from hbnlab.report.report_tables import TABLES
 if TYPE_CHECKING:
     from hbnlab.report.figures import FigureFile
 
+_DEPTH = "Does depth pay?"
 CIFAR100_COMMAND = (
     "hbnlab reproduce --dataset cifar100 --download --weights train --preset paper --paper-protocol"
 )
@@ -18,8 +20,9 @@ CIFAR100_COMMAND = (
 
 def write_page(plan: Plan, results: Mapping[str, Any], figures: Sequence["FigureFile"]) -> str:
     """All of report.md; it links the figures from the folder ``figures`` beside it."""
-    notes = {row["title"]: row["note"] for row in prose_rows("tables")}
+    notes = _notes(plan, results)
     tables = (table.markdown(results, notes[table.title]) for table in TABLES)
+    seconds = ["seconds.json"] if results.get("seconds") else []
     this = "the study's protocol" if plan.paper_protocol else "our protocol"
     parts = [
         *_opening(plan, results),
@@ -33,7 +36,7 @@ def write_page(plan: Plan, results: Mapping[str, Any], figures: Sequence["Figure
         _paragraph("differences", protocol=this),
         prose_text("differences"),
         "## Files\n",
-        *(f"- {_sentence(name)}" for name in ("results.json", "times.json", "runs")),
+        *(f"- {_sentence(name)}" for name in ("results.json", *seconds, "times.json", "runs")),
         "",
         *([_paragraph("our report")] if plan.paper_protocol else []),
     ]
@@ -57,8 +60,21 @@ def _paragraph(name: str, **values: Any) -> str:
     return _sentence(name, **values) + "\n"
 
 
+def _notes(plan: Plan, results: Mapping[str, Any]) -> dict[str, str]:
+    """What stands above each table, by its title."""
+    of_study = plan.trunk == STUDY_TRUNK
+    rows = prose_rows("tables")
+    notes = {row["title"]: f"{row['note']} {row['study'] * of_study}".strip() for row in rows}
+    missing = ", ".join(trunk for trunk in TRUNKS if trunk not in results.get("depth", {}))
+    if missing:
+        wanted = _sentence("missing trunk", trunks=missing, data=results["dataset"]["name"])
+        notes[_DEPTH] = f"{notes[_DEPTH]} {wanted}"
+    notes[_DEPTH] = f"{notes[_DEPTH]}\n\n{_sentence('others')}"
+    return notes
+
+
 def _opening(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
-    data, seeds = results["dataset"], results["seeds"]
+    data, seeds, of_study = results["dataset"], results["seeds"], plan.trunk == STUDY_TRUNK
     counts = zip(data["num_classes"], data["level_names"], strict=True)
     tree = " > ".join(f"{count} {name}" for count, name in counts)
     protocol = "the study's published protocol" if plan.paper_protocol else "our protocol"
@@ -66,15 +82,16 @@ def _opening(plan: Plan, results: Mapping[str, Any]) -> Iterator[str]:
     yield _paragraph(
         "networks",
         data=data["name"],
+        trunk="" if of_study else f", on the trunk {plan.trunk}",
         tree=tree,
         images=_which_images(plan, data["images"]),
         weights=_whose_weights(plan, seeds),
     )
     yield f"    {plan.command}\n"
-    if data["name"] != "cifar100":
+    if data["name"] != "cifar100" and of_study:
         yield _paragraph("other data")
         yield f"    {CIFAR100_COMMAND}\n"
-    elif plan.weights == "train" and plan.preset != "paper":
+    elif of_study and plan.weights == "train" and plan.preset != "paper":
         yield _paragraph("other settings")
     if plan.paper_protocol:
         yield _augmentation_note(plan, results)
@@ -98,10 +115,31 @@ def _whose_weights(plan: Plan, seeds: Sequence[int]) -> str:
 
 def _findings(results: Mapping[str, Any]) -> Iterator[str]:
     """What the tables show, one sentence per finding."""
-    found = [*_region_findings(results), *_overlap_findings(results), *_policy_findings(results)]
+    found = [
+        *_depth_findings(results),
+        *_region_findings(results),
+        *_overlap_findings(results),
+        *_policy_findings(results),
+    ]
     if found:
         yield "## In short\n"
         yield "\n".join(f"- {sentence}" for sentence in found) + "\n"
+
+
+def _depth_findings(results: Mapping[str, Any]) -> Iterator[str]:
+    """For each trunk, what its last exit is worth, and what half a point less costs."""
+    for trunk, seeds in results.get("depth", {}).items():
+        exits = seeds[0]["exits"]
+        row = min(seeds[0]["losses"], key=lambda one: abs(one["loss"] - 0.005))
+        yield _sentence(
+            "depth",
+            trunk=trunk,
+            first=percent(exits[0]["accuracy"]),
+            last=percent(exits[-1]["accuracy"]),
+            loss=f"{100 * row['loss']:g}",
+            share=percent(row["flops"] / exits[-1]["flops"]),
+            trivial=percent(row["trivial_flops"] / exits[-1]["flops"]),
+        )
 
 
 def _region_findings(results: Mapping[str, Any]) -> Iterator[str]:

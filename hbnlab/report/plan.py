@@ -5,15 +5,23 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hbnlab.models import STUDY_NAMES, STUDY_TRUNK, bundled_names
-from hbnlab.models.weights import bundled_path
+from hbnlab.models import (
+    NAMES,
+    STUDY_TRUNK,
+    TRUNKS,
+    bundled_names,
+    bundled_trunks,
+    name_on,
+    names_on,
+)
+from hbnlab.models.weights import bundled_file
 from hbnlab.report.protocol import OURS, PUBLISHED, Protocol
 from hbnlab.run_folder import DataChoice, preset_config, trained_width
 from hbnlab.training import TrainConfig
 from hbnlab.training.device import choose_device
 
 Weights = Literal["bundled", "train"]
-Preset = Literal["quick", "readme", "paper"]
+Preset = Literal["quick", "long", "readme", "paper"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,24 +31,26 @@ class Plan:
     Attributes:
         choice: the data set.
         out: folder of the report.
-        names: which of the five networks, in the order of the tables.
+        trunk: of the networks in the tables; the study's has its published numbers beside it.
+        names: which of the trunk's five networks, in the order of the tables; None = all.
         weights: ``"bundled"`` or ``"train"``.
         seeds: one training per seed; bundled weights are those of seed 0.
         paper_protocol: follow the published protocol to the letter.
         preset: the settings to train with, None = ``"quick"``; like width and settings, only with
             ``weights="train"``.
-        width: multiplies the number of channels; None = 0.25 for ``"quick"``, else 1, the study's.
+        width: multiplies the number of channels; None = that of the preset.
         device: where to train and to compute the records.
         settings: fields of ``TrainConfig`` that replace those of the preset.
 
     Raises:
-        ValueError: for unknown names, seeds or devices, weights that are not bundled, invalid
-            settings, and settings given with bundled weights.
+        ValueError: for unknown trunks, names, seeds or devices, weights that are not bundled,
+            invalid settings, and settings given with bundled weights.
     """
 
     choice: DataChoice
     out: Path
-    names: Sequence[str] = STUDY_NAMES
+    trunk: str = STUDY_TRUNK
+    names: Sequence[str] | None = None
     weights: Weights
     seeds: Sequence[int] = (0,)
     paper_protocol: bool = False
@@ -50,10 +60,12 @@ class Plan:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.names if name not in STUDY_NAMES]
-        if not self.names or unknown or len(set(self.names)) < len(self.names):
+        if self.trunk not in TRUNKS:
+            raise ValueError(f"trunk must be one of {list(TRUNKS)}, got {self.trunk!r}")
+        known, names = names_on(self.trunk), self.network_names
+        if not names or set(names) - set(known) or len(set(names)) < len(names):
             raise ValueError(
-                f"models must be some of {list(STUDY_NAMES)}, each once, got {list(self.names)}"
+                f"models must be some of {list(known)}, each once, got {list(self.names or ())}"
             )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(
@@ -63,12 +75,13 @@ class Plan:
         choose_device(self.device)
         if self.weights == "bundled":
             self._check_bundled()
-        for name in self.names:
+        for name in self.network_names:
             self.train_config(name, max(self.seeds))
 
     def _check_bundled(self) -> None:
         dataset = self.choice.name
-        train = f"train them with: hbnlab reproduce --dataset {dataset} --weights train"
+        of_trunk = "" if self.trunk == STUDY_TRUNK else f" --trunk {self.trunk}"
+        train = f"train them with: hbnlab reproduce --dataset {dataset}{of_trunk} --weights train"
         asked = {"preset": self.preset, "width": self.width, **self.settings}
         given = [f"{name}={value!r}" for name, value in asked.items() if value is not None]
         if given:
@@ -85,9 +98,22 @@ class Plan:
             raise ValueError(
                 f"weights are bundled for {list(bundled_names())}, not for {dataset!r}; {train}"
             )
-        missing = [name for name in self.names if not bundled_path(dataset, name).is_file()]
+        missing = [
+            n for n in self.network_names if not bundled_file(dataset, n, self.trunk).is_file()
+        ]
         if missing:
-            raise ValueError(f"no weights of {missing} are bundled for {dataset!r}; {train}")
+            there = [name for name in self.network_names if name not in missing]
+            without = f"leave them out with: --models {' '.join(there)}, or " if there else ""
+            raise ValueError(
+                f"no weights of {missing} are bundled for {dataset!r} on the trunk "
+                f"{self.trunk!r}; {without}{train}"
+            )
+
+    @property
+    def network_names(self) -> tuple[str, ...]:
+        """The names of the networks on the trunk."""
+        names = names_on(self.trunk) if self.names is None else self.names
+        return tuple(name_on(self.trunk, name) if name in NAMES else name for name in names)
 
     @property
     def protocol(self) -> Protocol:
@@ -107,17 +133,32 @@ class Plan:
     @property
     def trained_width(self) -> float:
         """What multiplies the number of channels of a network to be trained."""
-        return trained_width(self.training_preset, self.width, STUDY_TRUNK)
+        return trained_width(self.training_preset, self.width, self.trunk)
+
+    @property
+    def compared_trunks(self) -> tuple[str, ...]:
+        """The trunks on which Gran-HBN is compared; none without it, or by the published protocol.
+
+        All of them where weights are trained, else those with bundled weights.
+        """
+        if self.paper_protocol or "gran-hbn" not in self.network_names:
+            return ()
+        return tuple(TRUNKS) if self.weights == "train" else bundled_trunks(self.choice.name)
+
+    def on_trunk(self, trunk: str) -> "Plan":
+        """The same plan for Gran-HBN on another trunk."""
+        return replace(self, trunk=trunk, names=("gran-hbn",))
 
     def run_folder(self, name: str, seed: int) -> Path:
         """Where checkpoint and records of one network are kept, so that a second start continues.
 
         Settings that lead to other weights have a folder of their own, named after them.
         """
+        of_trunk = [] if self.trunk == STUDY_TRUNK else [self.trunk]
         if self.weights == "bundled":
-            return self.out / "runs" / "bundled" / name
-        words = [self.training_preset, *(["code"] if self._by_published_code else [])]
-        if self.trained_width != trained_width(self.training_preset, None, STUDY_TRUNK):
+            return self.out / "runs" / "-".join(["bundled", *of_trunk]) / name
+        words = [self.training_preset, *of_trunk, *(["code"] if self._by_published_code else [])]
+        if self.trained_width != trained_width(self.training_preset, None, self.trunk):
             words.append(f"width-{self.trained_width:g}")
         usual = asdict(replace(self, settings={}).train_config(name, seed))
         for key, value in asdict(self.train_config(name, seed)).items():
@@ -133,7 +174,7 @@ class Plan:
             self.training_preset,
             name,
             self.choice.name,
-            STUDY_TRUNK,
+            self.trunk,
             published_code=self._by_published_code,
             **changes,
         )
@@ -142,6 +183,7 @@ class Plan:
     def command(self) -> str:
         """The command that makes this report."""
         words = ["hbnlab reproduce", f"--dataset {self.choice.name}"]
+        words += [f"--trunk {self.trunk}"] if self.trunk != STUDY_TRUNK else []
         words += ["--root FOLDER"] if self.choice.root is not None else []
         words += ["--download"] if self.choice.download else []
         words += ["--tree FILE"] if "tree" in self.choice.options else []
@@ -152,8 +194,8 @@ class Plan:
             words += [f"--width {self.width:g}"] if self.width is not None else []
             options = {"epochs": "--num-epochs", "post_epochs": "--num-pt-epochs"}
             words += [f"{options[key]} {n}" for key, n in self.settings.items() if key in options]
-        if tuple(self.names) != STUDY_NAMES:
-            words.append(f"--models {' '.join(self.names)}")
+        if self.network_names != names_on(self.trunk):
+            words.append(f"--models {' '.join(self.network_names)}")
         if self.paper_protocol:
             words.append("--paper-protocol")
         return " ".join(words)

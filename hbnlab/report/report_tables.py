@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hbnlab.models import STUDY_TRUNK
 from hbnlab.report.published import PublishedRow, published_counterpart, published_results
 from hbnlab.report.results import MIDDLE, OVERLAP_BATCHES, REGION_BATCHES
 from hbnlab.report.seeds import mean_interval
@@ -41,6 +42,7 @@ class Table:
         title: the heading of the section; tables.md says how to read the table.
         rows: finds its rows in the results; a table without rows is left out.
         columns: the text of each column, by its title; the name of the network precedes them.
+            Those of the study stand beside its own trunk only.
     """
 
     title: str
@@ -52,9 +54,12 @@ class Table:
         rows = self.rows(results)
         if not rows:
             return None
-        cells = [[row.network, *(text(row) for text in self.columns.values())] for row in rows]
+        columns = self.columns
+        if results["trunk"] != STUDY_TRUNK:
+            columns = {k: text for k, text in columns.items() if not k.startswith("study")}
+        cells = [[row.network, *(text(row) for text in columns.values())] for row in rows]
         above = f"{note}\n\n" if note else ""
-        return f"## {self.title}\n\n{above}{markdown_table(['network', *self.columns], cells)}"
+        return f"## {self.title}\n\n{above}{markdown_table(['network', *columns], cells)}"
 
 
 def number(key: str, *, factor: float | int = 1, digits: int = 3) -> Text:
@@ -79,6 +84,11 @@ def number(key: str, *, factor: float | int = 1, digits: int = 3) -> Text:
 def percent_of(key: str) -> Text:
     """A column of shares in per cent, with intervals."""
     return number(key, factor=100, digits=1)
+
+
+def _mflops(key: str) -> Text:
+    """A column of FLOPs in millions, with intervals."""
+    return number(key, factor=1e-6, digits=2)
 
 
 def with_interval(
@@ -145,6 +155,31 @@ def _whole_networks(results: Mapping[str, Any]) -> list[Row]:
     return [Row(results, network, seeds) for network, seeds in results["networks"].items()]
 
 
+def _on_trunks(results: Mapping[str, Any]) -> list[Row]:
+    """Gran-HBN on each trunk."""
+    depth = results.get("depth", {})
+    return [Row(results, f"gran-hbn, {trunk}", seeds) for trunk, seeds in depth.items()]
+
+
+def _losses(results: Mapping[str, Any]) -> list[Row]:
+    """For each trunk, how much of its last exit's accuracy may be lost."""
+    return [
+        Row(results, row.network, same)
+        for row in _on_trunks(results)
+        for same in zip(*(one["losses"] for one in row.seeds), strict=True)
+    ]
+
+
+def _timed(results: Mapping[str, Any]) -> list[Row]:
+    """For each trunk, what was timed."""
+    seconds = results.get("seconds", {})
+    return [
+        Row(results, f"gran-hbn, {trunk}", [row])
+        for trunk, measured in seconds.items()
+        for row in measured["rows"]
+    ]
+
+
 def _mistaken(results: Mapping[str, Any]) -> list[Row]:
     """Exits, then policies, of each network."""
     return [row for row in _rows("exits", "policies")(results) if "severity" in row.seeds[0]]
@@ -169,6 +204,17 @@ def _leaving(row: Row) -> str:
         [{"share": sum(one["shares"][exit_index])} for one in row.seeds] for exit_index in exits
     ]
     return " / ".join(with_interval(share, "share", factor=100, digits=1) for share in shares)
+
+
+def _at_exits(key: str, factor: float | int, digits: int) -> Text:
+    """A column with a number per exit, the mean over seeds."""
+
+    def text(row: Row) -> str:
+        columns = zip(*([one[key] for one in seed["exits"]] for seed in row.seeds), strict=True)
+        means = [sum(values) / len(values) for values in columns]
+        return " / ".join(_decimal(factor * value, digits) for value in means)
+
+    return text
 
 
 def _answered(row: Row) -> str:
@@ -250,14 +296,50 @@ TABLES = (
         },
     ),
     Table(
+        "Does depth pay?",
+        _on_trunks,
+        {
+            "width": lambda row: f"{row['width']:g}",
+            "accuracy % at exits 1, 2, ...": _at_exits("accuracy", 100, 1),
+            "MFLOPs at exits 1, 2, ...": _at_exits("flops", 1e-6, 2),
+            "rule": lambda row: " or ".join(sorted({one["rule"] for one in row.seeds})),
+            "mean gain of the rule, points": number("gain", factor=100, digits=2),
+        },
+    ),
+    Table(
+        "What the last exit's accuracy costs",
+        _losses,
+        {
+            "lost at most, points": lambda row: f"{100 * row['loss']:g}",
+            "MFLOPs": _mflops("flops"),
+            "share of the last exit %": percent_of("share"),
+            "MFLOPs without a rule": _mflops("trivial_flops"),
+            "chosen: accuracy %": percent_of("chosen_accuracy"),
+            "chosen: lost, points": number("chosen_loss", factor=100, digits=2),
+            "chosen: MFLOPs": _mflops("chosen_flops"),
+            "chosen: share %": percent_of("chosen_share"),
+            "without a rule for as much: accuracy %": percent_of("trivial_accuracy"),
+        },
+    ),
+    Table(
+        "FLOPs saved and seconds saved",
+        _timed,
+        {
+            "answers": _label("answers"),
+            "share of the FLOPs %": percent_of("flops_share"),
+            "share of the seconds %": percent_of("seconds_share"),
+            "saved seconds over saved FLOPs": number("saved_of_promise", digits=2),
+        },
+    ),
+    Table(
         "All images at one exit",
         _rows("exits"),
         {
             "exit": _exit,
             "answers": _label("answers"),
             **_SCORES,
-            "MFLOPs": number("flops", factor=1e-6, digits=2),
-            "MFLOPs that run": number("run_flops", factor=1e-6, digits=2),
+            "MFLOPs": _mflops("flops"),
+            "MFLOPs that run": _mflops("run_flops"),
             "study: accuracy %": _published(lambda row: f"{100 * row.accuracy:.2f}"),
             "study: hierarchical %": _published_hierarchical,
             "study: specificity": _published(lambda row: f"{row.specificity:.3f}"),
@@ -271,7 +353,7 @@ TABLES = (
             "policy": _label("name"),
             **_SCORES,
             "bits per answer": number("information", digits=2),
-            "MFLOPs": number("run_flops", factor=1e-6, digits=2),
+            "MFLOPs": _mflops("run_flops"),
             "leave at exits 1, 2, ... %": _leaving,
         },
     ),

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from hbnlab.data import Splits
 from hbnlab.progress import progress_bar
+from hbnlab.report.depth import Depth, depth_results
 from hbnlab.report.measured import Measured, Times, measure
 from hbnlab.report.page import write_page
 from hbnlab.report.plan import Plan
 from hbnlab.report.results import meanings, network_results
+from hbnlab.report.saved_seconds import saved_seconds
 from hbnlab.report.seeds import across_seeds
 from hbnlab.run_folder import check_writable
 from hbnlab.storage import atomic_path, write_json, write_text
@@ -32,6 +34,7 @@ def reproduce(plan: Plan, *, progress: bool = True) -> Path:
     | report.md | tables, figures, differences of the protocols |
     | figures/ | each figure as SVG and PNG |
     | results.json | all numbers, the same bytes for the same weights |
+    | seconds.json | what leaving early saves, in FLOPs and seconds; kept until the weights change |
     | times.json | seconds of each piece of work |
     | runs/ | in ``plan.out``: checkpoints and records |
 
@@ -56,7 +59,12 @@ def reproduce(plan: Plan, *, progress: bool = True) -> Path:
     # seconds at most; beside other processes, more threads took ten times as long.
     with threads_set(1) if plan.weights == "bundled" else nullcontext():
         networks = _measure_all(plan, splits, times, progress)
-    return write_report(plan, splits, networks, times, progress=progress)
+        depths = _measure_trunks(plan, splits, networks, times, progress)
+    first = {trunk: seeds[0] for trunk, seeds in depths.items()}
+    with times.of("what leaving early saves"):
+        seconds = saved_seconds(plan, splits, first, progress=progress)
+    how: dict[str, Any] = {"depths": depths, "seconds": seconds, "progress": progress}
+    return write_report(plan, splits, networks, times, **how)
 
 
 def write_report(
@@ -65,6 +73,8 @@ def write_report(
     networks: Mapping[str, Sequence[Measured]],
     times: Times,
     *,
+    depths: Mapping[str, Sequence[Depth]] | None = None,
+    seconds: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Path:
     """Compute numbers and figures of networks with any number of exits and levels, and write them.
@@ -74,6 +84,8 @@ def write_report(
         splits: the images that the networks were measured on.
         networks: by name, one entry per seed.
         times: to add to.
+        depths: what depth gives on each trunk, one entry per seed.
+        seconds: what ``saved_seconds`` found there.
         progress: show bars.
 
     Returns:
@@ -82,19 +94,22 @@ def write_report(
     # Importing matplotlib takes seconds; only those who draw should wait for it.
     from hbnlab.report.figures import Subject, draw_figures
 
+    depths, seconds = depths or {}, seconds or {}
     with times.of("numbers"), threads_set(1):
-        results = _results(plan, splits, networks, progress)
+        results = _results(plan, splits, networks, progress) | _depth_results(depths)
     first = {name: seeds[0] for name, seeds in networks.items()}
+    curves = {trunk: seeds[0].curves() for trunk, seeds in depths.items()}
     with times.of("figures"), threads_set(1):
-        subject = Subject(networks=first, test=splits.test, protocol=plan.protocol)
-        figures = draw_figures(subject, progress=progress)
-    page = write_page(plan, results, figures)
-    return _write(plan.report_folder, page, results, figures, times)
+        how = {"test": splits.test, "protocol": plan.protocol, "depth_curves": curves}
+        figures = draw_figures(Subject(networks=first, **how), progress=progress)
+    page = write_page(plan, {**results, "seconds": seconds}, figures)
+    files = {"times.json": times.seconds} | ({"seconds.json": seconds} if seconds else {})
+    return _write(plan.report_folder, page, results, figures, files)
 
 
 def _check_tree(plan: Plan, splits: Splits) -> None:
-    if splits.hierarchy.num_levels == 1 and "ag-hbn" in plan.names:
-        others = " ".join(name for name in plan.names if name != "ag-hbn")
+    if splits.hierarchy.num_levels == 1 and "ag-hbn" in plan.network_names:
+        others = " ".join(name for name in plan.network_names if name != "ag-hbn")
         raise ValueError(
             f"ag-hbn chooses between levels, and {splits.name} has one; leave it out with: "
             f"--models {others}"
@@ -105,8 +120,8 @@ def _measure_all(
     plan: Plan, splits: Splits, times: Times, progress: bool
 ) -> dict[str, list[Measured]]:
     """Every network of every seed, with its records."""
-    networks: dict[str, list[Measured]] = {name: [] for name in plan.names}
-    total = len(plan.names) * len(plan.seeds)
+    networks: dict[str, list[Measured]] = {name: [] for name in plan.network_names}
+    total = len(plan.network_names) * len(plan.seeds)
     with progress_bar(total, "networks", "network", visible=progress) as bar:
         for name, seeds in networks.items():
             for seed in plan.seeds:
@@ -114,6 +129,31 @@ def _measure_all(
                 seeds.append(measure(plan, name, seed, splits, times, progress=progress))
                 bar.update()
     return networks
+
+
+def _measure_trunks(
+    plan: Plan,
+    splits: Splits,
+    networks: Mapping[str, Sequence[Measured]],
+    times: Times,
+    progress: bool,
+) -> dict[str, list[Depth]]:
+    """Gran-HBN on every trunk that is compared; on the plan's own it is there already."""
+    found: dict[str, list[Depth]] = {}
+    for trunk in plan.compared_trunks:
+        seeds = networks["gran-hbn"]
+        if trunk != plan.trunk:
+            there = plan.on_trunk(trunk)
+            seeds = _measure_all(there, splits, times, progress)["gran-hbn"]
+        found[trunk] = [Depth(measured) for measured in seeds]
+    return found
+
+
+def _depth_results(depths: Mapping[str, Sequence[Depth]]) -> dict[str, Any]:
+    numbers = {trunk: [depth_results(one) for one in seeds] for trunk, seeds in depths.items()}
+    several = any(len(seeds) > 1 for seeds in numbers.values())
+    across = {trunk: across_seeds(seeds) for trunk, seeds in numbers.items()} if several else None
+    return {"depth": numbers, "depth_across_seeds": across}
 
 
 def _results(
@@ -137,6 +177,7 @@ def _results(
             "fingerprints": {"val": splits.val.fingerprint, "test": splits.test.fingerprint},
         },
         "protocol": asdict(plan.protocol),
+        "trunk": plan.trunk,
         "weights": plan.weights,
         "preset": plan.training_preset if plan.weights == "train" else None,
         "seeds": list(plan.seeds),
@@ -152,7 +193,7 @@ def _write(
     page: str,
     results: Mapping[str, Any],
     figures: Sequence["FigureFile"],
-    times: Times,
+    others: Mapping[str, Any],
 ) -> Path:
     for figure in figures:
         for kind in ("svg", "png"):
@@ -160,6 +201,7 @@ def _write(
                 partial.write_bytes(getattr(figure.files, kind))
     listed = [{"file": figure.path("svg"), "alt": figure.files.alt} for figure in figures]
     write_json(folder / "results.json", {**results, "figures": listed})
-    write_json(folder / "times.json", times.seconds)
+    for name, content in others.items():
+        write_json(folder / name, content)
     write_text(folder / "report.md", page)
     return folder / "report.md"
