@@ -131,16 +131,15 @@ def test_the_points_of_a_curve_are_joined_from_cheap_to_expensive():
     assert list(ax.lines[0].get_xdata()) == sorted(ax.lines[0].get_xdata())
 
 
-def test_the_arrow_of_the_staircase_goes_from_the_last_exit_to_the_chosen_policy():
+def test_the_title_of_the_staircase_compares_the_chosen_policy_with_the_last_exit():
     records = random_records(64, gate=False)
     (policy, *_) = some_curves(records)[1]
     ax = plots.staircase(records, some_curves(records), chosen=policy)
     chosen, last = metrics.sweep([policy, ForcedExit(2, 1)], records)
-    (arrow,) = [text for text in ax.texts if not text.get_text()]
-    assert arrow.xy == pytest.approx((chosen.mean_flops / 1e6, chosen.accuracy))
-    assert arrow.xyann == pytest.approx((last.mean_flops / 1e6, last.accuracy))
-    assert f"{100 * chosen.accuracy:.1f} % for" in ax.get_title()
-    assert f"gives {100 * last.accuracy:.1f} % for" in ax.get_title()
+    (marker,) = [line for line in ax.lines if line.get_marker() == "D"]
+    assert marker.get_xydata()[0] == pytest.approx([chosen.mean_flops / 1e6, chosen.accuracy])
+    assert f"each image decides: {100 * chosen.accuracy:.1f} % for" in ax.get_title()
+    assert f"exit 3 for all: {100 * last.accuracy:.1f} % for" in ax.get_title()
 
 
 def test_a_level_without_heads_is_not_in_the_legend():
@@ -157,6 +156,18 @@ def test_the_area_of_a_disc_is_the_share_that_leaves_there():
     shares = metrics.evaluate(decisions, records).shares
     drawn = [(d.radius / ring.radius) ** 2 for ring, d in zip(rings, discs, strict=True)]
     np.testing.assert_allclose(drawn, [shares[e][k] for e, k in records.cells])
+
+
+@pytest.mark.parametrize(("heads", "names"), [([[False, True]], 1), ([[True, True]] * 4, 4)])
+def test_a_network_is_drawn_with_as_many_stages_and_branches_as_it_has_exits(heads, names):
+    records = random_records(64, heads=heads, gate=False)
+    decisions = ForcedExit(len(heads) - 1, 1).decide(records)
+    texts = [text.get_text() for text in plots.network_diagram(decisions, records).texts]
+    assert [text for text in texts if text.startswith("stage")] == [
+        f"stage {number + 1}" for number in range(names)
+    ]
+    assert sum(text.startswith("branch") for text in texts) == names
+    assert sum(text.startswith("fine\n") for text in texts) == names
 
 
 def test_the_confusion_matrix_has_rows_that_sum_to_one_and_a_box_a_coarse_class():

@@ -381,6 +381,21 @@ def test_the_card_of_each_exit_has_a_name_that_can_be_read_out():
     assert names == ["Exit 1", "Exit 2", "Exit 3"]
 
 
+@pytest.mark.parametrize(("num_exits", "most"), [(2, 5), (3, 5), (4, 3), (7, 2)])
+def test_the_more_exits_the_fewer_classes_each_head_lists(num_exits, most):
+    records = random_records(20, num_exits=num_exits)
+    panel = inspector(FineTolerance([0.5] * (num_exits - 1), 0.2), records)
+    tables = re.findall(r"<table.*?</table>", panel.to_html())
+    rows = [table.count('scope="row"') for table in tables]
+    assert rows == [min(most, count) for count in PETS.num_classes] * num_exits
+
+
+def test_numbers_of_a_comparison_and_what_comes_of_it_do_not_break_but_may_part():
+    spans = re.findall(r'<span style="white-space: nowrap">(.*?)</span>', inspector().to_html())
+    assert any(re.fullmatch(r"[-\d.]+( - [-\d.]+)? &lt; [-\d.]+: yes,", span) for span in spans)
+    assert any(span.startswith("answer ") for span in spans)
+
+
 def test_the_drawing_of_the_path_says_what_happens_at_each_exit():
     panel = inspector(START)
     (drawing,) = re.findall(r"image/svg\+xml;base64,([^\"]+)", panel.to_html())

@@ -6,6 +6,7 @@ them, and bands for the images that pass.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -19,13 +20,17 @@ from hbnlab.records import Decisions, ExitRecords
 from hbnlab.types import Number
 
 # Heights of the three rows and of the edges. A stage is higher than the band that enters it.
-_TRUNK, _BRANCH, _HEAD = 0.0, -1.6, -3.15
-_TOP, _ABOVE, _BOTTOM = 0.9, 0.58, -4.2
-_BOX_WIDTH, _STAGE_HEIGHT, _BRANCH_HEIGHT = 1.3, 1.1, 0.62
+_TRUNK, _BRANCH, _HEAD = 0.0, -1.5, -2.9
+_TOP, _ABOVE, _BOTTOM = 0.9, 0.58, -4.15
+_BOX_WIDTH, _STAGE_HEIGHT, _BRANCH_HEIGHT = 2.1, 1.1, 0.7
 _RADIUS, _HEAD_STEP = 0.56, 1.25
 _BAND_COLOR = "#CCCCCC"
 _INCHES_PER_UNIT = 1.05
 _LEAST_FONT = 3.0
+_TITLE_WIDTH = 6.0
+"""Inches that the title needs, even above a network of one exit."""
+_WIDEST_NAME = 17.0
+"""Letters of the usual size that have room below a head."""
 _MIDDLE = {"ha": "center", "va": "center", "zorder": 6}
 
 _Point = tuple[Number, Number]
@@ -44,7 +49,7 @@ def network_diagram(decisions: Decisions, records: ExitRecords, *, ax: Axes | No
     result = evaluate(decisions, records)
     shares = {(e, level): result.shares[e][level] for e, level in records.cells}
     width, height = drawing_size(records)
-    ax = one_axes(ax, (width, height + 0.4))
+    ax = one_axes(ax, (max(width, _TITLE_WIDTH), height + 0.4))
     draw_network(
         ax,
         records,
@@ -82,6 +87,7 @@ def draw_network(
     start: str,
     above: Mapping[Number, str],
     values: Mapping[tuple[int, int], str],
+    enlarged: Number = 1.0,
 ) -> None:
     """Draw the network of the records with the images that pass, as shares of all images.
 
@@ -90,18 +96,24 @@ def draw_network(
         records: of the network.
         branching: the share that goes into each branch.
         answered: the share answered at each (exit, level); none where it is left out.
-        start: words at the entrance.
+        start: words at the entrance, below the band, where those above the trunk do not reach.
         above: words above the trunk, by position: 0 = the first stage, 0.5 = halfway to the next.
         values: words below a head, by (exit, level).
+        enlarged: factor on the words, for a drawing that is displayed smaller than it is drawn.
+            Names of levels stay so small that they do not overlap.
     """
     left, step, right = _stretch(records)
     shrink = drawing_size(records)[0] / (right - left) / _INCHES_PER_UNIT
+    longest = max(len(name) for name in records.hierarchy.level_names)
+    below = 8.5 * max(1.0, min(enlarged, _WIDEST_NAME / longest))
     ax.set(xlim=(left, right), ylim=(_BOTTOM, _TOP), aspect="equal")
     ax.axis("off")
 
-    def write(x: Number, y: Number, text: str, size: Number, **look: Any) -> None:
+    def write(
+        x: Number, y: Number, text: str, size: Number, *, enlarged: Number = 1.0, **look: Any
+    ) -> None:
         """Words shrink with the boxes of a wide network."""
-        ax.text(x, y, text, fontsize=max(_LEAST_FONT, size * shrink), **look)
+        ax.text(x, y, text, fontsize=max(_LEAST_FONT, size * enlarged * shrink), **look)
 
     entering = _entering(records, answered)
     _band(ax, (left + 0.1, _TRUNK), (0.0, _TRUNK), entering[0])
@@ -113,15 +125,16 @@ def draw_network(
         gate = ", gate" if records.has_gate and exit_index == 0 else ""
         stage, branch = f"stage {exit_index + 1}", f"branch {exit_index + 1}{gate}"
         costs = records.stage_macs[exit_index], records.branch_macs[exit_index]
-        _box(ax, write, (x, _TRUNK), _STAGE_HEIGHT, stage, costs[0], is_passed=share > 0)
-        _box(ax, write, (x, _BRANCH), _BRANCH_HEIGHT, branch, costs[1], is_passed=branched > 0)
+        box = partial(_box, ax, partial(write, enlarged=enlarged))
+        box((x, _TRUNK), _STAGE_HEIGHT, stage, costs[0], is_passed=share > 0)
+        box((x, _BRANCH), _BRANCH_HEIGHT, branch, costs[1], is_passed=branched > 0)
         cells = [cell for cell in records.cells if cell[0] == exit_index]
         for at, cell in zip(_draw_heads(ax, records, cells, answered, x), cells, strict=True):
             text = f"{records.hierarchy.level_names[cell[1]]}\n{values.get(cell, '')}"
-            write(at, _HEAD - _RADIUS - 0.08, text, 8.5, ha="center", va="top")
-    write(left + 0.1, _ABOVE, start, 8, ha="left", va="bottom")
+            write(at, _HEAD - _RADIUS - 0.08, text, below, ha="center", va="top")
+    write(left + 0.1, -_ABOVE, start, 8 * enlarged, ha="left", va="top")
     for position, text in above.items():
-        write(position * step, _ABOVE, text, 8, ha="center", va="bottom")
+        write(position * step, _ABOVE, text, 8 * enlarged, ha="center", va="bottom")
 
 
 def _stretch(records: ExitRecords) -> tuple[float, float, float]:
@@ -187,8 +200,8 @@ def _box(
     x, y = center
     corner = x - _BOX_WIDTH / 2, y - height / 2
     ax.add_artist(FancyBboxPatch(corner, _BOX_WIDTH, height, **look))
-    write(x, y + 0.12, name, 8.5, weight="bold", **_MIDDLE)
-    write(x, y - 0.15, f"{millions(2 * macs)} MFLOPs", 7, **_MIDDLE)
+    write(x, y + 0.14, name, 8.5, weight="bold", **_MIDDLE)
+    write(x, y - 0.16, f"{millions(2 * macs)} MFLOPs", 7.5, **_MIDDLE)
 
 
 def _words(records: ExitRecords, result: Evaluation) -> str:

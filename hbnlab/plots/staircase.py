@@ -29,7 +29,7 @@ def staircase(
         records: of one network.
         curves: by level index, policies that answer at this level; their points are joined in
             order of FLOPs.
-        chosen: a policy that an arrow compares with the last exit.
+        chosen: a policy with fine answers that the title compares with the last exit.
         ax: where to draw.
 
     Raises:
@@ -56,7 +56,8 @@ def staircase(
             _name_exits(ax, exits, steps)
         words.append(_words(records.hierarchy.level_names[level], exits, steps, curve))
     if chosen is not None:
-        _compare(ax, *sweep([chosen, ForcedExit(records.num_exits - 1, finest)], records))
+        ours, last = sweep([chosen, ForcedExit(records.num_exits - 1, finest)], records)
+        _compare(ax, ours, last, records.num_exits)
     ax.set_xlim(left=0)
     ax.margins(y=0.1)
     text = f"Accuracy against millions of FLOPs per image ({describe_records(records)})."
@@ -94,16 +95,20 @@ def _name_exits(ax: Axes, exits: Sequence[int], steps: Sequence[Evaluation]) -> 
         ax.annotate(f"exit {exit_index + 1}", (x, y), (0, -8), **how)
 
 
-def _compare(ax: Axes, chosen: Evaluation, last: Evaluation) -> None:
-    """An arrow from the last exit to a policy; the title says what both need."""
-    (here, there), heights = _points([chosen, last])
-    arrow = {"arrowstyle": "->", "color": BLACK, "linewidth": 1.4, "shrinkA": 5, "shrinkB": 2}
-    ax.annotate("", (here, heights[0]), (there, heights[1]), arrowprops=arrow, zorder=5)
-    ax.set_title(
-        f"{percent(chosen.accuracy)} for {millions(chosen.mean_flops)} MFLOPs, where the last exit "
-        f"for all gives {percent(last.accuracy)} for {millions(last.mean_flops)}",
-        fontsize=10,
+def _compare(ax: Axes, chosen: Evaluation, last: Evaluation, num_exits: int) -> None:
+    """A diamond for the policy; the title says what it and the last exit give for what."""
+    ax.plot(
+        *_points([chosen]),
+        "D",
+        color=BLACK,
+        markersize=9,
+        zorder=5,
+        label="the policy in the title",
     )
+    policy, exit_ = (
+        f"{percent(one.accuracy)} for {millions(one.mean_flops)} MFLOPs" for one in (chosen, last)
+    )
+    ax.set_title(f"each image decides: {policy}; exit {num_exits} for all: {exit_}", fontsize=10)
 
 
 def _words(

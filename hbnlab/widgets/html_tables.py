@@ -53,9 +53,12 @@ def explorer_page(records: ExitRecords, result: Evaluation, picture: HtmlFigure)
         ("FLOPs per image", [f"{millions(result.mean_flops)} million"]),
     ]
     shares = {(e, k): percent(result.shares[e][k]) for e, k in records.cells}
-    parts = [
+    tables = [
         table(describe_records(records), (), numbers),
         table("answered at", names, cell_rows(shares, len(names))),
-        picture._repr_html_(),
     ]
-    return f'<div style="{PAGE}"><div style="{ROW}">{"".join(parts)}</div></div>'
+    # One above the other, they leave the rest of a small screen to the picture.
+    return (
+        f'<div style="{PAGE}"><div style="{ROW}"><div>{"".join(tables)}</div>'
+        f'<div style="flex: 1 1 500px">{picture._repr_html_()}</div></div></div>'
+    )

@@ -79,7 +79,8 @@ class ExitInspector(PolicyPanel):
         self._sliders = PolicySliders(records.hierarchy, self._on_page(self._take))
         self._message, self._found = StatusLine(), w.HTML()
         self._outcome, self._reasons = w.HTML(), w.HTML()
-        controls = [self._pickers, self._found, self._sliders.widget, self._message.widget]
+        pickers = row(*self._pickers, self._found)
+        controls = [pickers, self._sliders.widget, self._message.widget]
         self._widget = w.VBox([*controls, self._outcome, self._reasons])
         self._draw()
 
@@ -191,9 +192,8 @@ class ExitInspector(PolicyPanel):
             button("previous", self.previous, tooltip="the previous image that matches"),
             button("next", self.next, tooltip="the next image that matches"),
         ]
-        self._pickers = row(
-            self._index_box.widget, *steps, *(menu.widget for menu in self._menus.values())
-        )
+        menus = (menu.widget for menu in self._menus.values())
+        self._pickers = (self._index_box.widget, *steps, *menus)
 
     def _look_for(self, what: str, value: str) -> None:
         if value not in self._choices[what]:

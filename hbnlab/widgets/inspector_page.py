@@ -13,9 +13,15 @@ from hbnlab.widgets.html_tables import CAPTION, PAGE, ROW
 from hbnlab.widgets.image_trace import ImageTrace
 from hbnlab.widgets.pictures import enlarged
 
-_MOST_CLASSES = 5
-_CARD = "border: 1px solid #999; border-radius: 6px; padding: 6px 10px; flex: 1 1 220px"
-_ANSWERS = "border: 3px solid #000; border-radius: 6px; padding: 4px 8px; flex: 1 1 220px"
+_MOST_ROWS = 15
+"""Lines of probabilities in all cards together, of one level."""
+_MOST_CLASSES, _LEAST_CLASSES = 5, 2
+_CARD = "border: 1px solid #999; border-radius: 6px; padding: 4px 8px; flex: 1 1 180px"
+_ANSWERS = "border: 3px solid #000; border-radius: 6px; padding: 2px 6px; flex: 1 1 180px"
+_PATH = "width: auto; height: auto; max-width: 100%; max-height: max(165px, 22vh)"
+"""The drawing leaves room for the cards below it, on any screen."""
+_ENLARGED = 2.0
+"""Its words, so that they can be read when the drawing is that small."""
 # JupyterLab gives all columns of a table that is not a widget the same width.
 _TABLE = (
     "border-collapse: collapse; table-layout: auto; width: 100%; margin: 4px 0; font-size: 12px"
@@ -42,17 +48,18 @@ def reasons(trace: ImageTrace) -> str:
     """The image, its path, and a card per exit."""
     cards = [_card(trace, exit_index) for exit_index in range(trace.records.num_exits)]
     return (
-        f'<div style="{PAGE}"><div style="{ROW}">{_picture(trace)}'
-        f'<div style="flex: 1 1 640px">{_path(trace)}</div></div>'
-        f'<div style="{ROW}; margin-top: 12px">{"".join(cards)}</div></div>'
+        f'<div style="{PAGE}; padding-top: 0"><div style="{ROW}">{_picture(trace)}'
+        f'<div style="flex: 1 1 440px">{_path(trace)}</div></div>'
+        f'<div style="{ROW}; gap: 12px; margin-top: 8px">{"".join(cards)}</div></div>'
     )
 
 
 def _picture(trace: ImageTrace) -> str:
     truth = " &gt; ".join(html.escape(name) for name in trace.labels)
     words = f"Image {trace.index}, {', '.join(trace.labels)}"
+    picture = enlarged(trace.image, words, width=110)
     return (
-        f'<div style="text-align: center">{enlarged(trace.image, words)}'
+        f'<div style="text-align: center; max-width: 150px">{picture}'
         f"<div>truth: <b>{truth}</b></div>"
         f"<div>{html.escape(describe_records(trace.records))}</div></div>"
     )
@@ -70,9 +77,10 @@ def _path(trace: ImageTrace) -> str:
         start=f"image {trace.index}",
         above=dict(enumerate(trace.states)),
         values={taken: trace.decision.verdict},
+        enlarged=_ENLARGED,
     )
     width = round(100 * figure.get_figwidth())
-    return image_element(saved(figure, "svg"), "svg+xml", trace.path, width, "max-width: 100%")
+    return image_element(saved(figure, "svg"), "svg+xml", trace.path, width, _PATH)
 
 
 def _card(trace: ImageTrace, exit_index: int) -> str:
@@ -84,7 +92,7 @@ def _card(trace: ImageTrace, exit_index: int) -> str:
     if exit_index in trace.explanations:
         items = "".join(f"<li>{_unbroken(line)}</li>" for line in trace.explanations[exit_index])
         reason = f"Policy{trace.batch_note}:"
-        reason += f'<ol style="margin: 0; padding-left: 20px">{items}</ol>'
+        reason += f'<ol style="margin: 0; padding-left: 18px; font-size: 12px">{items}</ol>'
     return (
         f'<section aria-label="{name}" style="{_ANSWERS if state == "leaves" else _CARD}">'
         f"<b>{name}: {state}</b>{heads}<div>{reason}</div></section>"
@@ -92,17 +100,21 @@ def _card(trace: ImageTrace, exit_index: int) -> str:
 
 
 def _unbroken(line: str) -> str:
-    """A comparison whose numbers and verdict stay on one line."""
+    """A comparison whose numbers stay on one line, and so does what comes of it."""
     question, mark, answer = (html.escape(part) for part in line.partition("? "))
     if not mark:
         return question
-    return f'{question}{mark}<span style="white-space: nowrap">{answer}</span>'
+    parts = answer.replace(", ", ",\n").splitlines()
+    return f"{question}{mark}" + " ".join(
+        f'<span style="white-space: nowrap">{part}</span>' for part in parts
+    )
 
 
 def _head(trace: ImageTrace, exit_index: int, level: int) -> str:
     """The most probable classes of one head as bars, and its entropy."""
     tree, cell = trace.records.hierarchy, trace.own_records.cell(exit_index, level)
-    best = cell.prob[0].topk(min(_MOST_CLASSES, tree.num_classes[level]))
+    room = max(_LEAST_CLASSES, min(_MOST_CLASSES, _MOST_ROWS // trace.records.num_exits))
+    best = cell.prob[0].topk(min(room, tree.num_classes[level]))
     truth, color = int(cell.labels), level_style(level, tree.num_levels).color
     rows = "".join(
         _bar(spoken(tree.class_names[level][cls]) + " (true)" * (cls == truth), prob, color)
