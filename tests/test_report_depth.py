@@ -141,7 +141,8 @@ def test_the_order_of_the_images_changes_no_number():
     assert numbers(val.subset(order), test.subset(order)) == numbers(val, test)
 
 
-def test_what_is_timed_is_every_exit_and_each_chosen_policy_once():
+def test_what_is_timed_is_every_exit_and_each_chosen_policy_once(monkeypatch):
+    monkeypatch.setattr("hbnlab.report.depth.BUDGETS", 39)
     records = known_records()
     depth = depth_of(records, records)
     names = list(timed(depth))
@@ -241,6 +242,7 @@ def test_nothing_is_compared_without_gran_hbn_or_by_the_published_protocol(both,
     assert plan.compared_trunks == ("alexnet", "residual")
     assert replace(plan, paper_protocol=True).compared_trunks == ()
     assert replace(plan, names=("ag-hbn",)).compared_trunks == ()
+    assert replace(plan, compare_trunks=False).compared_trunks == ()
     assert replace(plan, choice=Colours(name="moon"), trunk="residual").compared_trunks == (
         "residual",
     )
@@ -280,7 +282,9 @@ def test_the_command_takes_a_trunk_and_names_its_folder_after_it(tmp_path, monke
     monkeypatch.setattr("hbnlab.report.reproduce", lambda plan: plans.append(plan) or tmp_path)
     monkeypatch.setattr("hbnlab.models.weights.BUNDLED", Path(models.__file__).parent / "bundled")
     assert main(["reproduce", "--trunk", "residual", "--weights", "train"]) == 0
-    assert main(["reproduce"]) == 0
+    assert main(["reproduce", "--one-trunk"]) == 0
+    assert [plan.compare_trunks for plan in plans] == [True, False]
+    assert plans[1].command == "hbnlab reproduce --dataset glyphs --one-trunk"
     assert [plan.trunk for plan in plans] == ["residual", "alexnet"]
     assert [plan.out.name for plan in plans] == ["glyphs-residual", "glyphs"]
     assert plans[0].network_names == models.names_on("residual")

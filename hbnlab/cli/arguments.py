@@ -181,6 +181,12 @@ def _add_reproduce(commands: Any) -> None:
         action="store_true",
         help="test as the study's code does: images leave in batches, test images are augmented",
     )
+    reproduce.add_argument(
+        "--one-trunk",
+        action="store_true",
+        help="leave out the comparison of trunks, for which Gran-HBN is trained on each of them "
+        "unless its weights are bundled",
+    )
     defaults = {"trunk": models.STUDY_TRUNK, "dataset": "glyphs", "device": "auto"}
     _take(reproduce, "--trunk", *DATA, "--device", **defaults)
     training = reproduce.add_argument_group("training", "not allowed with --weights bundled")

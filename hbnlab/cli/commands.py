@@ -115,6 +115,7 @@ def reproduce(chosen: argparse.Namespace) -> int:
         names=chosen.models,
         weights=chosen.weights or ("bundled" if bundled else "train"),
         seeds=range(seeds),
+        compare_trunks=not chosen.one_trunk,
         paper_protocol=chosen.paper_protocol,
         preset=chosen.preset,
         width=chosen.width,

@@ -35,6 +35,8 @@ class Plan:
         names: which of the trunk's five networks, in the order of the tables; None = all.
         weights: ``"bundled"`` or ``"train"``.
         seeds: one training per seed; bundled weights are those of seed 0.
+        compare_trunks: whether to answer "Does depth pay?", for which Gran-HBN is measured, and
+            with ``weights="train"`` also trained, on other trunks as well.
         paper_protocol: follow the published protocol to the letter.
         preset: the settings to train with, None = ``"quick"``; like width and settings, only with
             ``weights="train"``.
@@ -53,6 +55,7 @@ class Plan:
     names: Sequence[str] | None = None
     weights: Weights
     seeds: Sequence[int] = (0,)
+    compare_trunks: bool = True
     paper_protocol: bool = False
     preset: Preset | None = None
     width: float | None = None
@@ -137,11 +140,12 @@ class Plan:
 
     @property
     def compared_trunks(self) -> tuple[str, ...]:
-        """The trunks on which Gran-HBN is compared; none without it, or by the published protocol.
+        """The trunks on which Gran-HBN is compared; none by the published protocol.
 
         All of them where weights are trained, else those with bundled weights.
         """
-        if self.paper_protocol or "gran-hbn" not in self.network_names:
+        wanted = self.compare_trunks and "gran-hbn" in self.network_names
+        if self.paper_protocol or not wanted:
             return ()
         return tuple(TRUNKS) if self.weights == "train" else bundled_trunks(self.choice.name)
 
@@ -196,6 +200,7 @@ class Plan:
             words += [f"{options[key]} {n}" for key, n in self.settings.items() if key in options]
         if self.network_names != names_on(self.trunk):
             words.append(f"--models {' '.join(self.network_names)}")
+        words += [] if self.compare_trunks else ["--one-trunk"]
         if self.paper_protocol:
             words.append("--paper-protocol")
         return " ".join(words)
