@@ -11,31 +11,40 @@ from hbnlab.entropy import entropy
 from hbnlab.models.network import ExitOutputs
 from hbnlab.types import Number
 
+BranchWeights = Sequence[Number] | str | None
+"""Weights of the joint loss, one per exit; None and ``"rising"`` for any number of exits."""
 
-def branch_weights_for(
-    num_exits: int, weights: Sequence[Number] | None = None
-) -> tuple[Number, ...]:
+
+def branch_weights_for(num_exits: int, weights: BranchWeights = None) -> tuple[Number, ...]:
     """One weight per exit for the joint loss.
 
     Args:
         num_exits: number of exits of the network, at least 1.
         weights: those to use; surplus ones are dropped, so that one setting serves networks of
-            several sizes. None = falling linearly from 1.0 at the first exit to 0.6 at the last.
+            several sizes. None = falling linearly from 1.0 at the first exit to 0.6 at the last;
+            ``"rising"`` = from 0.4 to 1.0, in favour of the exits that cost more.
 
     Raises:
-        ValueError: for fewer weights than exits.
+        ValueError: for fewer weights than exits, or another word.
 
     Example:
         >>> branch_weights_for(3)
         (1.0, 0.8, 0.6)
+        >>> branch_weights_for(4, "rising")
+        (0.4, 0.6, 0.8, 1.0)
         >>> branch_weights_for(2, [1.0, 0.5, 0.5])
         (1.0, 0.5)
 
     Source:
-        The study's 1.0, 0.8, 0.6 for its three exits; the straight line between them is ours.
+        The study's 1.0, 0.8, 0.6 for its three exits; the straight lines are ours.
     """
+    steps = [index / max(1, num_exits - 1) for index in range(num_exits)]
     if weights is None:
-        return tuple(1.0 - 0.4 * (index / max(1, num_exits - 1)) for index in range(num_exits))
+        return tuple(1.0 - 0.4 * step for step in steps)
+    if weights == "rising":
+        return tuple(round(1.0 - 0.6 * step, 9) for step in reversed(steps))
+    if isinstance(weights, str):
+        raise ValueError(f"branch weights must be numbers or 'rising', got {weights!r}")
     if len(weights) < num_exits:
         raise ValueError(f"{num_exits} exits need {num_exits} branch weights, got {tuple(weights)}")
     return tuple(weights[:num_exits])
@@ -44,7 +53,7 @@ def branch_weights_for(
 def joint_loss(
     outputs: ExitOutputs,
     labels: Int[Tensor, "batch level"],
-    branch_weights: Sequence[Number] | None = None,
+    branch_weights: BranchWeights = None,
     level_weights: Sequence[Number] | None = None,
 ) -> Float[Tensor, ""]:
     """Sum of the cross-entropies of all heads, weighted by branch and, where given, by level.

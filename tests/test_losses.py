@@ -206,5 +206,14 @@ def test_default_branch_weights_fall_in_equal_steps_from_1_to_06(num_exits):
     assert steps == pytest.approx([0.4 / max(1, num_exits - 1)] * (num_exits - 1))
 
 
+@pytest.mark.parametrize("num_exits", [1, 2, 3, 4, 7])
+def test_rising_branch_weights_rise_in_equal_steps_to_1(num_exits):
+    weights = branch_weights_for(num_exits, "rising")
+    assert weights[-1] == 1.0
+    assert len(weights) == num_exits
+    steps = [after - before for before, after in itertools.pairwise(weights)]
+    assert steps == pytest.approx([0.6 / max(1, num_exits - 1)] * (num_exits - 1))
+
+
 def test_the_default_branch_weights_of_three_exits_are_the_studys():
     assert branch_weights_for(3) == (1.0, 0.8, 0.6)

@@ -801,6 +801,7 @@ def test_the_quick_preset_can_be_changed(dataset):
         ({"gate_weight": -5.0}, "gate_weight must be finite and above 0, got -5.0"),
         ({"fine_tolerance": math.inf}, "fine_tolerance must be finite, got inf"),
         ({"branch_weights": (1.0, -0.8)}, "weights must be finite and not negative, got -0.8"),
+        ({"branch_weights": "steep"}, "weights must be numbers or 'rising', got 'steep'"),
         ({"level_weights": (1.0, math.nan)}, "weights must be finite and not negative, got nan"),
     ],
 )

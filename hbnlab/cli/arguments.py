@@ -11,7 +11,7 @@ from hbnlab.cli import commands as run
 
 DEFAULT = " (default: %(default)s)"
 MODES = {"training": "train", "testing": "test"}
-DATA = ("--dataset", "--root", "--tree", "--download", "--three-levels")
+DATA = ("--dataset", "--root", "--tree", "--title", "--flip", "--download", "--three-levels")
 OPTIONS: dict[str, dict[str, Any]] = {
     "--dataset": {
         "choices": data.NAMES,
@@ -21,6 +21,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--tree": {
         "metavar": "FILE",
         "help": "CSV or JSON file with your own tree of the classes; required for flat folders",
+    },
+    "--title": {"help": "what reports call the images of --dataset folder"},
+    "--flip": {
+        "action": "store_true",
+        "help": "also mirror the training images of --dataset folder",
     },
     "--download": {"action": "store_true", "help": "download missing data files"},
     "--three-levels": {
@@ -166,9 +171,9 @@ def _add_reproduce(commands: Any) -> None:
     )
     reproduce.add_argument(
         "--weights",
-        choices=("bundled", "train"),
+        choices=("bundled", "train", *models.bundled_names()),
         help="load bundled weights or train (default: bundled, where there are some and no option "
-        "asks for training)",
+        "asks for training); a name: those of that data set, for images of the same classes",
     )
     reproduce.add_argument(
         "--models",

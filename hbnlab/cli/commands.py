@@ -107,13 +107,17 @@ def reproduce(chosen: argparse.Namespace) -> int:
     choice = data_choice(chosen, chosen.dataset)
     bundled = chosen.trunk in models.bundled_trunks(choice.name)
     bundled = bundled and not asked and not choice.options
+    weights = chosen.weights or ("bundled" if bundled else "train")
+    bundle = None if weights in ("bundled", "train") else weights
+    weights = weights if bundle is None else "bundled"
     seeds = 1 if chosen.seeds is None else chosen.seeds
     plan = report.Plan(
         choice=choice,
         out=chosen.out or Path("results") / _run_name(chosen, "dataset", "trunk"),
         trunk=chosen.trunk,
         names=chosen.models,
-        weights=chosen.weights or ("bundled" if bundled else "train"),
+        weights=weights,
+        bundle=bundle,
         seeds=range(seeds),
         compare_trunks=not chosen.one_trunk,
         paper_protocol=chosen.paper_protocol,
@@ -199,6 +203,10 @@ def data_choice(
     given = {"three_levels": True} if chosen.three_levels else {}
     given |= {} if chosen.tree is None else {"tree": chosen.tree}
     kept = {k: v for k, v in choice.options.items() if not given or k not in TREE_OPTIONS}
+    given |= {} if chosen.title is None else {"title": chosen.title}
+    given |= {"augmentations": ("crop", "flip")} if chosen.flip else {}
+    if name != "folder" and (chosen.title or chosen.flip):
+        raise ValueError(f"--title and --flip are of --dataset folder, got --dataset {name}")
     return replace(
         choice,
         root=choice.root if chosen.root is None else chosen.root,

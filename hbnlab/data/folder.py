@@ -35,6 +35,7 @@ def load(
     augmentations: tuple[str, ...] = ("crop",),
     memory_limit: int = 2**30,
     workers: int = 0,
+    title: str = "folder",
 ) -> Splits:
     """Load images from nested folders, such as ``root/dog/poodle/rex.jpg``, or from flat ones.
 
@@ -55,6 +56,7 @@ def load(
             mirrored 3 is not a digit.
         memory_limit: up to this many bytes of images are read once; more, once per epoch.
         workers: processes that decode images read from disk; 0 = the training process itself.
+        title: what reports call these images.
 
     Raises:
         FileNotFoundError: if ``root`` is not a folder.
@@ -77,12 +79,17 @@ def load(
     hierarchy, files = _classes(root, tree, level_names)
     files = _hold_out(files, {"val": val_fraction, "test": test_fraction}, hierarchy, seed)
     split_of = functools.partial(
-        FolderSplit, augmentations=augmentations, root=root, image_size=image_size, workers=workers
+        FolderSplit,
+        augmentations=augmentations,
+        root=root,
+        image_size=image_size,
+        workers=workers,
+        name=title,
     )
     parts = {part: split_of(part=part, **_columns(files[part], hierarchy)) for part in PARTS}
     if 3 * image_size**2 * sum(map(len, parts.values())) <= memory_limit:
         parts = {part: split.in_memory() for part, split in parts.items()}
-    return Splits(**parts, hierarchy=hierarchy, name="folder")
+    return Splits(**parts, hierarchy=hierarchy, name=title)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

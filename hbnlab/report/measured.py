@@ -127,7 +127,7 @@ def trained_network(
 ) -> tuple[EarlyExitNetwork, History | None, bool | None]:
     """A trained network, the history of its training, and whether that saw augmented images."""
     if plan.weights == "bundled":
-        dataset = plan.choice.name
+        dataset = plan.bundle_name
         network = models.create(name, splits.hierarchy, weights=dataset, trunk=plan.trunk)
         header = load_weights(dataset, name, plan.trunk).header
         history = History.from_spec(header["history"]) if "history" in header else None

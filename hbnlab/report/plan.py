@@ -1,5 +1,6 @@
 """What to reproduce: which networks on which data, with which weights and protocol."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ class Plan:
         trunk: of the networks in the tables; the study's has its published numbers beside it.
         names: which of the trunk's five networks, in the order of the tables; None = all.
         weights: ``"bundled"`` or ``"train"``.
+        bundle: the data set whose bundled weights are loaded; None = that of ``choice``. Another
+            one serves images of the same classes.
         seeds: one training per seed; bundled weights are those of seed 0.
         compare_trunks: whether to answer "Does depth pay?", for which Gran-HBN is measured, and
             with ``weights="train"`` also trained, on other trunks as well.
@@ -54,6 +57,7 @@ class Plan:
     trunk: str = STUDY_TRUNK
     names: Sequence[str] | None = None
     weights: Weights
+    bundle: str | None = None
     seeds: Sequence[int] = (0,)
     compare_trunks: bool = True
     paper_protocol: bool = False
@@ -82,7 +86,7 @@ class Plan:
             self.train_config(name, max(self.seeds))
 
     def _check_bundled(self) -> None:
-        dataset = self.choice.name
+        dataset = self.bundle_name
         of_trunk = "" if self.trunk == STUDY_TRUNK else f" --trunk {self.trunk}"
         train = f"train them with: hbnlab reproduce --dataset {dataset}{of_trunk} --weights train"
         asked = {"preset": self.preset, "width": self.width, **self.settings}
@@ -111,6 +115,11 @@ class Plan:
                 f"no weights of {missing} are bundled for {dataset!r} on the trunk "
                 f"{self.trunk!r}; {without}{train}"
             )
+
+    @property
+    def bundle_name(self) -> str:
+        """The data set whose bundled weights are loaded."""
+        return self.choice.name if self.bundle is None else self.bundle
 
     @property
     def network_names(self) -> tuple[str, ...]:
@@ -147,7 +156,7 @@ class Plan:
         wanted = self.compare_trunks and "gran-hbn" in self.network_names
         if self.paper_protocol or not wanted:
             return ()
-        return tuple(TRUNKS) if self.weights == "train" else bundled_trunks(self.choice.name)
+        return tuple(TRUNKS) if self.weights == "train" else bundled_trunks(self.bundle_name)
 
     def on_trunk(self, trunk: str) -> "Plan":
         """The same plan for Gran-HBN on another trunk."""
@@ -192,6 +201,10 @@ class Plan:
         words += ["--download"] if self.choice.download else []
         words += ["--tree FILE"] if "tree" in self.choice.options else []
         words += ["--three-levels"] if self.choice.options.get("three_levels") else []
+        options = self.choice.options
+        words += [f"--title {shlex.quote(options['title'])}"] if "title" in options else []
+        words += ["--flip"] if "augmentations" in options else []
+        words += [f"--weights {self.bundle}"] if self.bundle is not None else []
         if self.weights == "train":
             preset, seeds = self.training_preset, len(self.seeds)
             words.append(f"--weights train --preset {preset} --seeds {seeds}")

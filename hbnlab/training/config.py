@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from hbnlab.losses import branch_weights_for
+from hbnlab.losses import BranchWeights, branch_weights_for
 from hbnlab.types import Number
 
 Schedule = Literal["constant", "warmup-cosine"]
@@ -47,8 +47,9 @@ class TrainConfig:
             trunk keeps its own.
         augment: whether training images are cropped and flipped, as far as the data set allows.
             Validation and test images never are (the study left it on there).
-        branch_weights: weights of the joint loss, one per exit; None = those of
-            ``hbnlab.losses.branch_weights_for``: the study's 1.0, 0.8, 0.6 for three exits.
+        branch_weights: weights of the joint loss, one per exit; None and ``"rising"`` = those of
+            ``hbnlab.losses.branch_weights_for``: the study's 1.0, 0.8, 0.6 for three exits, or
+            0.4, 0.7, 1.0.
         level_weights: weights of the joint loss, one per level, or None for 1 everywhere.
         fine_weight: w_f of the gate's targets and of the granular entropy.
         gate_weight: alpha of the semantic loss.
@@ -77,7 +78,7 @@ class TrainConfig:
     schedule: Schedule = "constant"
     dropout: Number | None = None
     augment: bool = True
-    branch_weights: Sequence[Number] | None = None
+    branch_weights: BranchWeights = None
     level_weights: Sequence[Number] | None = None
     fine_weight: Number = 1.02
     gate_weight: Number = 5.0
@@ -94,7 +95,10 @@ class TrainConfig:
                 if not holds(value := getattr(self, name)):
                     raise ValueError(f"{name} must be {rule}, got {value!r}")
         for name in ("branch_weights", "level_weights"):
-            if (weights := getattr(self, name)) is not None:
+            weights = getattr(self, name)
+            if isinstance(weights, str):
+                branch_weights_for(1, weights)
+            elif weights is not None:
                 object.__setattr__(self, name, _loss_weights(weights))
 
     @classmethod
@@ -155,6 +159,7 @@ class TrainConfig:
         if trunk != "alexnet":
             table |= {"epochs": 3, "batch_size": 128, "dropout": 0.1, "optimizer": "sgd"}
             table |= {"learning_rate": 0.1, "weight_decay": 5e-4, "augment": True}
+            table |= {"branch_weights": "rising"}
             if dataset == "glyphs":
                 # A point more at the last exit than with the above, in the same time.
                 table |= {"epochs": 6, "batch_size": 64, "dropout": 0.0}
