@@ -85,6 +85,24 @@ def test_a_run_goes_on_with_resume_and_keeps_the_former_one_without(pictures, tm
     assert (tmp_path / CHECKPOINT).read_bytes() != before
 
 
+def test_a_folder_may_have_a_title_and_be_mirrored(pictures, tmp_path):
+    quick = ("--model", "alexnet", "--num-epochs", "1", "--title", "My cats", "--flip")
+    train(pictures, tmp_path, *quick)
+    _, choice, _ = load_run(tmp_path)
+    assert choice.options == {"title": "My cats", "augmentations": ["crop", "flip"]}
+    splits = choice.load()
+    assert (splits.name, splits.train.augmentations) == ("My cats", ("crop", "flip"))
+    assert main(["test", "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "test.json").read_text())["dataset"] == "My cats test"
+
+
+@pytest.mark.parametrize("option", [["--title", "Mine"], ["--flip"]])
+def test_options_of_a_folder_are_refused_for_other_data(option, tmp_path, capsys):
+    assert main(["train", "--out", str(tmp_path), "--dataset", "glyphs", *option]) == 1
+    assert "--title and --flip are of --dataset folder, got" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_any_weights_can_be_tested(run, pictures, tmp_path, capsys):
     words = ["test", "--out", str(tmp_path), "--weights", str(run / CHECKPOINT)]
     data = ["--model", "ag-hbn", "--dataset", "folder", "--root", str(pictures)]

@@ -486,6 +486,18 @@ def test_a_plan_that_cannot_work_is_refused_before_anything_is_done(
     assert not list(tmp_path.iterdir())
 
 
+def test_bundled_weights_of_another_data_set_serve_images_of_the_same_classes(bundled, tmp_path):
+    options = {"title": "Colours (a copy)"}
+    choice = Colours(name="moon", root="somewhere", options=options)
+    plan = plan_of(tmp_path, choice=choice, names=("gran-hbn",), bundle="colours")
+    assert "--dataset moon" in plan.command
+    assert "--root FOLDER --title 'Colours (a copy)' --weights colours" in plan.command
+    page = reproduce(plan, progress=False).read_text(encoding="utf-8")
+    assert plan.command in page
+    with pytest.raises(ValueError, match="weights are bundled for .*, not for 'mars'; train"):
+        plan_of(tmp_path, choice=choice, bundle="mars")
+
+
 def test_a_network_without_bundled_weights_is_named(bundled, tmp_path, monkeypatch):
     for name in models.STUDY_NAMES[1:]:
         models.save_weights(

@@ -32,7 +32,7 @@ def load(
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 7,
-    augmentations: tuple[str, ...] = ("crop",),
+    augmentations: Sequence[str] = ("crop",),
     memory_limit: int = 2**30,
     workers: int = 0,
     title: str = "folder",
@@ -80,7 +80,7 @@ def load(
     files = _hold_out(files, {"val": val_fraction, "test": test_fraction}, hierarchy, seed)
     split_of = functools.partial(
         FolderSplit,
-        augmentations=augmentations,
+        augmentations=tuple(augmentations),
         root=root,
         image_size=image_size,
         workers=workers,
