@@ -494,7 +494,7 @@ def test_bundled_weights_of_another_data_set_serve_images_of_the_same_classes(bu
     assert "--root FOLDER --title 'Colours (a copy)' --weights colours" in plan.command
     page = reproduce(plan, progress=False).read_text(encoding="utf-8")
     assert plan.command in page
-    with pytest.raises(ValueError, match="weights are bundled for .*, not for 'mars'; train"):
+    with pytest.raises(ValueError, match=r"weights are bundled for .*, not for 'mars'; train"):
         plan_of(tmp_path, choice=choice, bundle="mars")
 
 
