@@ -29,7 +29,7 @@ AxesGrid = np.ndarray | Sequence[Axes]
 WIDEST = 10.0
 """The widest that a figure becomes, in inches; that is as much as a page holds."""
 
-_MOST_WIDE_PANELS = 4  # of so many side by side, each has room for one line of text
+_MOST_WIDE_PANELS = 3  # of so many side by side, each has room for one line of text
 _LEGEND: dict[str, Any] = {"fontsize": 8, "handlelength": 3.5}  # shows the longest dashes whole
 
 _Drawn = TypeVar("_Drawn", Axes, np.ndarray)
