@@ -227,6 +227,8 @@ def test_gran_hbn_is_trained_on_every_trunk_and_seed(tmp_path):
         "alexnet": 2,
         "residual": 2,
     }
+    assert "curve" in results["depth"]["residual"][0]
+    assert "curve" not in results["depth_across_seeds"]["residual"]
     across = results["depth_across_seeds"]["residual"]["losses"]
     values = [one["losses"][0]["flops"] for one in results["depth"]["residual"]]
     if values[0] != values[1]:

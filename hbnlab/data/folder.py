@@ -52,8 +52,7 @@ def load(
             ``val``; at least one image per class.
         test_fraction: the same for testing.
         seed: of the choice of these images.
-        augmentations: those that keep your labels. ``"flip"`` is off by default, because a
-            mirrored 3 is not a digit.
+        augmentations: those that keep your labels; a mirrored 3, say, is not a digit.
         memory_limit: up to this many bytes of images are read once; more, once per epoch.
         workers: processes that decode images read from disk; 0 = the training process itself.
         title: what reports call these images.
@@ -69,8 +68,7 @@ def load(
         >>> with TemporaryDirectory() as root:
         ...     for name in ("dog/poodle", "dog/pug", "cat/tabby"):
         ...         (Path(root) / name).mkdir(parents=True)
-        ...         for number in range(4):
-        ...             Image.new("RGB", (40, 30)).save(f"{root}/{name}/{number}.png")
+        ...         for n in range(4): Image.new("RGB", (40, 30)).save(f"{root}/{name}/{n}.png")
         ...     splits = load(root)
         >>> len(splits.train), len(splits.val), len(splits.test)
         (6, 3, 3)
@@ -78,15 +76,10 @@ def load(
     root = Path(root).expanduser()
     hierarchy, files = _classes(root, tree, level_names)
     files = _hold_out(files, {"val": val_fraction, "test": test_fraction}, hierarchy, seed)
-    split_of = functools.partial(
-        FolderSplit,
-        augmentations=tuple(augmentations),
-        root=root,
-        image_size=image_size,
-        workers=workers,
-        name=title,
-    )
-    parts = {part: split_of(part=part, **_columns(files[part], hierarchy)) for part in PARTS}
+    how: dict[str, Any] = {"root": root, "image_size": image_size, "workers": workers}
+    how |= {"augmentations": tuple(augmentations), "name": title}
+    columns = {part: _columns(files[part], hierarchy) for part in PARTS}
+    parts = {part: FolderSplit(part=part, **how, **columns[part]) for part in PARTS}
     if 3 * image_size**2 * sum(map(len, parts.values())) <= memory_limit:
         parts = {part: split.in_memory() for part, split in parts.items()}
     return Splits(**parts, hierarchy=hierarchy, name=title)

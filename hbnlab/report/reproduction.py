@@ -152,7 +152,12 @@ def _measure_trunks(
 def _depth_results(depths: Mapping[str, Sequence[Depth]]) -> dict[str, Any]:
     numbers = {trunk: [depth_results(one) for one in seeds] for trunk, seeds in depths.items()}
     several = any(len(seeds) > 1 for seeds in numbers.values())
-    across = {trunk: across_seeds(seeds) for trunk, seeds in numbers.items()} if several else None
+    # The curves of two seeds have points at different FLOPs, and often not equally many.
+    tables = {
+        trunk: [{key: value for key, value in one.items() if key != "curve"} for one in seeds]
+        for trunk, seeds in numbers.items()
+    }
+    across = {trunk: across_seeds(seeds) for trunk, seeds in tables.items()} if several else None
     return {"depth": numbers, "depth_across_seeds": across}
 
 
