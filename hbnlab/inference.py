@@ -90,12 +90,10 @@ def predict(
     by_batch = policy.view_batch_size
     bar_title = f"{network.name} leaving early" if progress else None
     chunks = image_batches(network, images, by_batch or size, bar_title=bar_title, device=device)
-    # Made outside of inference mode, so that it can be used like any tensor.
-    answers = torch.full((4, len(images)), GOES_ON, device=device)
     start = time.perf_counter()
     with torch.inference_mode(), evaluation_mode(network) as modules:
         macs = part_macs(network, modules)
-        descent = _Descent(network, policy, macs, answers, size if pool and not by_batch else None)
+        descent = _Descent(network, policy, macs, size if pool and not by_batch else None)
         for chunk in chunks:
             descent.enter(chunk)
         descent.finish()
@@ -108,6 +106,10 @@ _Group = dict[str | tuple[int, int], Tensor]
 ``"rows"``: their indices. ``"hidden"``: the output of their last stage, at first the images.
 ``(exit, level)``: the logits of each cell computed so far. ``"gate"``: its logits.
 """
+
+
+_Written = tuple[Tensor, int, Tensor, Tensor]
+"""Images that were answered together: their indices, exit, levels and classes."""
 
 
 def _take(group: _Group, rows: slice | Int[Tensor, " chosen"]) -> _Group:
@@ -127,14 +129,13 @@ class _Descent:
         network: EarlyExitNetwork,
         policy: Policy,
         macs: PartMacs,
-        answers: Int[Tensor, "4 image"],
         pool_size: int | None,
     ) -> None:
         self.network = network
         self.policy = policy
         self.pool_size = pool_size
         self.macs = macs
-        self.answers = answers  # one row per column of decisions: exit, level, class, MACs
+        self.written: list[_Written] = []
         self.costs = policy_macs(policy, *macs)
         num_exits = len(self.costs)
         self.last = num_exits - 1
@@ -223,8 +224,7 @@ class _Descent:
         for number, cell in enumerate(cells):
             best = group[cell].argmax(dim=-1)
             prediction = best if number == 0 else torch.where(levels == cell[1], best, prediction)
-        exits, macs = (torch.full_like(levels, n) for n in (exit_index, self.costs[exit_index]))
-        self.answers.index_copy_(1, group["rows"], torch.stack([exits, levels, prediction, macs]))
+        self.written.append((group["rows"], exit_index, levels, prediction))
 
     def _check_together(self, staying: int, there: int) -> None:
         if staying and self.policy.view_batch_size is not None:
@@ -233,9 +233,25 @@ class _Descent:
                 f"{self.policy}"
             )
 
+    def _columns(self) -> Sequence[Tensor]:
+        """Exit, level, class and MACs of all images in order, as ordinary tensors.
+
+        This is called outside of inference mode.
+        """
+        table = torch.empty(4, 0, dtype=torch.int64)
+        for rows, exit_index, levels, prediction in self.written:
+            exits, macs = (torch.full_like(levels, n) for n in (exit_index, self.costs[exit_index]))
+            if len(self.written) == 1:  # all left together, so they are in order
+                return exits.cpu(), levels.cpu().clone(), prediction.cpu().clone(), macs.cpu()
+            if table.shape[1] != self.entered:
+                table = levels.new_full((4, self.entered), GOES_ON)
+            # An image that went on is answered again later.
+            table.index_copy_(1, rows, torch.stack([exits, levels, prediction, macs]))
+        return table.cpu().unbind()
+
     def decisions(self, start: float) -> EarlyDecisions:
         """Put the answers together, on the processor."""
-        exit_index, level_index, prediction, macs = self.answers.cpu().unbind()
+        exit_index, level_index, prediction, macs = self._columns()
         seconds = time.perf_counter() - start
         levels = level_index.tolist()
         twice, never = levels.count(AMBIGUOUS), levels.count(GOES_ON)
